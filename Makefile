@@ -1,0 +1,97 @@
+# tstream: see README. Each target is one command that does its own set-up.
+#
+#   make            the static binary
+#   make demo       a local HTTPS server, and tstream streaming from it
+#   make check      every test
+#   make install    the binary and its manual; PREFIX and DESTDIR are honoured
+#   make lint       warnings of two compilers, cppcheck, clang-tidy, format
+#   make clean
+#
+# BEARSSL=dir takes a source tree of BearSSL 0.6, and CC a compiler, instead of
+# Debian's packages.
+
+CC = musl-gcc
+HOSTCC = cc
+PREFIX = /usr/local
+CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
+
+PURE = text sha1 oauth1 request http json_scan json_fast lines withheld \
+	backoff session
+ROOMS = $(PURE) keys log resolve tls roots net output report loop tstream
+OBJS = $(ROOMS:%=build/%.o)
+HEADERS = $(wildcard *.h)
+
+WARN = -std=c99 -pedantic -Wall -Wextra -Wshadow -Wconversion \
+	-Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla -Wundef
+# The C library's extensions: explicit_bzero, getrandom, memrchr, ppoll.
+DEFS = -D_GNU_SOURCE
+CFLAGS = -O2 -fPIE -fstack-protector-strong -Werror
+# Its own entropy sources are off: what getrandom gives is the only one.
+BEAR_CFLAGS = -O2 -fPIE -DBR_RDRAND=0 -DBR_USE_URANDOM=0
+
+# musl-gcc -static-pie makes a dynamic binary, so the start files are named.
+ifeq ($(notdir $(CC)),musl-gcc)
+# musl-gcc is a script that names the folder they are in.
+MUSL = $(shell sed -n 's:.* "\(/.*/\)musl-gcc.specs".*:\1:p' \
+	"$$(command -v $(CC))")
+LINK = $(CC) -static -nostartfiles -Wl,-pie,--no-dynamic-linker,-z,text \
+	$(MUSL)rcrt1.o $(MUSL)crti.o
+LINK_END = $(MUSL)crtn.o
+else
+LINK = $(CC) -static-pie
+LINK_END =
+endif
+LDFLAGS = -Wl,-z,relro,-z,now,-z,noexecstack -s
+
+ifdef BEARSSL
+NEED = :
+BEAR = $(abspath $(BEARSSL))
+else
+NEED = scripts/need
+BEAR = $(CURDIR)/build/bearssl
+endif
+
+all: tstream
+
+tstream: $(OBJS) build/libbearssl.a
+	$(LINK) -o $@ $(OBJS) build/libbearssl.a $(LDFLAGS) $(LINK_END)
+	@if readelf -lW $@ | grep -q INTERP; then rm -f $@; \
+		echo "make: the binary is not static" >&2; exit 1; fi
+
+build/tools:
+	@mkdir -p build
+	$(NEED) gcc libc6-dev musl-tools ca-certificates openssl xz-utils
+	@touch $@
+
+# A tree given by BEARSSL is only read; built in build/.
+build/source: | build/tools
+ifndef BEARSSL
+	scripts/fetch-bearssl build/bearssl
+endif
+	@touch $@
+
+build/libbearssl.a build/brssl: build/source
+	@mkdir -p build/bear/obj
+	$(MAKE) -C $(BEAR) --no-print-directory -s -j4 BUILD=$(CURDIR)/build/bear \
+		CC='$(CC)' CFLAGS='$(BEAR_CFLAGS)' LD='$(CC)' LDFLAGS=-static \
+		DLL=no lib tools >build/bear/log 2>&1 || \
+		{ cat build/bear/log >&2; exit 1; }
+	@cp build/bear/libbearssl.a build/bear/brssl build/
+	@touch build/libbearssl.a build/brssl
+
+build/include/roots_builtin.h: build/brssl scripts/roots
+	@mkdir -p build/include
+	scripts/roots build/brssl $(CA_BUNDLE) >$@.tmp
+	@mv $@.tmp $@
+
+INCLUDES = -isystem $(BEAR)/inc -isystem build/include
+
+build/%.o: %.c $(HEADERS) Makefile | build/source
+	$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -c -o $@ $<
+build/roots.o: build/include/roots_builtin.h
+
+clean:
+	rm -rf build tstream
+
+.PHONY: all clean demo check install lint bench fuzz torture soak
+.DELETE_ON_ERROR:

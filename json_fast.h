@@ -1,0 +1,34 @@
+/* The short cut of json_scan through what messages are mostly made of. */
+#ifndef JSON_FAST_H
+#define JSON_FAST_H
+
+#include "json_scan.h"
+
+#define JSON_FAST_MIN 64 /* bytes of input below which it is not worth it */
+
+/* Scan some of in[0..n-1], n at least JSON_FAST_MIN, to the same state that
+ * json_scan reaches there byte by byte. Stops early wherever anything is
+ * unusual or wrong: what that is, is for json_scan to say. Must not be called
+ * inside a key of the top level. Returns the bytes scanned, less than n. */
+size_t json_fast(struct json_scan *s, const unsigned char *in, size_t n);
+
+/* What json_scan and json_fast share. */
+
+/* Note the class of a top-level key, p[0..n-1] as it stands between quotes. */
+void json_classify(struct json_scan *s, const unsigned char *p, size_t n);
+
+/* Is what is innermost open an object? At a depth of 1 or more. */
+bool json_in_object(const struct json_scan *s);
+
+/* Open an object or array. Returns false, and s failed, if it is too deep. */
+bool json_push(struct json_scan *s, bool object);
+
+/* How many bytes at the start of p[0..15] are plain text of a string:
+ * printable ASCII other than quote and backslash. And how many are digits.
+ * The portable forms say what the others must equal. */
+unsigned json_plain16(const unsigned char *p);
+unsigned json_plain16_portable(const unsigned char *p);
+unsigned json_digits16(const unsigned char *p);
+unsigned json_digits16_portable(const unsigned char *p);
+
+#endif

@@ -1,0 +1,59 @@
+/* Cut a body into messages (SPEC: one a line), wherever it was split, and
+ * judge each by json_scan. CRLF ends a line. A bare LF does too, unless the
+ * object is still open there: then it is white space, written as a space. */
+#ifndef LINES_H
+#define LINES_H
+
+#include "json_scan.h"
+
+#define LINE_MAX_SIZE (1u << 20) /* bytes of a line, its end not counted */
+
+enum lines_event {
+	LINES_MORE,	 /* all input is used */
+	LINES_MESSAGE,	 /* a valid object */
+	LINES_KEEPALIVE, /* an empty line, or one of white space alone */
+	LINES_MALFORMED, /* reported, not written */
+	LINES_TOO_LONG	 /* the same: more than LINE_MAX_SIZE bytes */
+};
+
+/* A line without its end. The bytes are valid until the next call. */
+struct line {
+	const unsigned char *p; /* of a bad line only the beginning */
+	size_t n;
+	enum json_class class; /* of a message */
+	enum json_error error; /* of a malformed one */
+	uint64_t offset;       /* of the error */
+	uint64_t size;	       /* of the whole line */
+};
+
+struct lines {
+	struct json_scan scan;
+	bool ended;	 /* the line is delivered: forget it next */
+	bool skipping;	 /* the line is bad: on to its end */
+	bool cr;	 /* the last byte read was a CR */
+	uint64_t size;	 /* bytes of this line so far */
+	uint64_t bad_at; /* offset of the error, if skipping */
+	size_t n;	 /* bytes carried over in buf */
+	size_t read;	 /* of these; the rest is to be read again */
+	size_t start;	 /* where the message's last physical line begins */
+	size_t drop;	 /* the delivered bytes of buf */
+	unsigned char buf[LINE_MAX_SIZE + 2];
+};
+
+/* Begin a connection's body. tweet_key as in json_init. */
+void lines_init(struct lines *l, const char *tweet_key);
+
+/* Read on in in[0..n-1]; *used says how far. Returns what was found, in *line
+ * unless it is LINES_MORE or LINES_KEEPALIVE. A message's bytes lie in in, or
+ * in l if it was cut or had an inner LF. */
+enum lines_event lines_next(struct lines *l, const unsigned char *in, size_t n,
+			    size_t *used, struct line *line);
+
+/* Is there more to be had from lines_next without any input? */
+bool lines_pending(const struct lines *l);
+
+/* The body is over. A cut message is dropped (LINES_MORE); a line that was bad
+ * already is returned as by lines_next. */
+enum lines_event lines_end(struct lines *l, struct line *line);
+
+#endif

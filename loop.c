@@ -1,0 +1,367 @@
+#include "loop.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stop_signal, stop_count, stats_wanted;
+
+static void on_stop(int number)
+{
+	stop_signal = number;
+	stop_count++;
+}
+
+static void on_stats(int number)
+{
+	(void)number;
+	stats_wanted = 1;
+}
+
+void loop_signals(void)
+{
+	static const int stop[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction a = { .sa_handler = on_stop };
+	sigset_t blocked;
+	size_t i;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGUSR1);
+	for (i = 0; i < sizeof stop / sizeof stop[0]; i++) {
+		sigaddset(&blocked, stop[i]);
+		sigaction(stop[i], &a, NULL);
+	}
+	sigprocmask(SIG_BLOCK, &blocked, NULL);
+	a.sa_handler = on_stats;
+	sigaction(SIGUSR1, &a, NULL);
+	a.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &a, NULL); /* EPIPE tells the same */
+	sigaction(SIGXFSZ, &a, NULL); /* as does EFBIG */
+}
+
+static uint64_t clock_ms(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void random_bytes(void *p, size_t n)
+{
+	unsigned char *b = p;
+	ssize_t k;
+
+	while (n > 0) {
+		k = getrandom(b, n, 0);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0) {
+			log_line(LOG_ERROR,
+				 "no random numbers from the "
+				 "kernel: %s",
+				 strerror(errno));
+			_exit(1);
+		}
+		b += k;
+		n -= (size_t)k;
+	}
+}
+
+static void dial(struct loop *l, uint64_t now)
+{
+	uint64_t unix_time = clock_ms(CLOCK_REALTIME) / 1000;
+	unsigned char nonce[16];
+	char hex[2 * sizeof nonce + 1];
+	size_t i;
+
+	random_bytes(nonce, sizeof nonce);
+	random_bytes(l->net.seed, sizeof l->net.seed);
+	for (i = 0; i < sizeof nonce; i++) {
+		hex[2 * i] = "0123456789abcdef"[nonce[i] >> 4];
+		hex[2 * i + 1] = "0123456789abcdef"[nonce[i] & 15];
+	}
+	hex[2 * i] = '\0';
+	request_build(l->request, hex, unix_time);
+	l->sent = 0;
+	l->net.unix_time = unix_time;
+	log_line(LOG_DEBUG, "connecting to %s port %u", l->request->url.host,
+		 l->request->url.port);
+	net_open(&l->net, &l->request->url, now, l->session.due,
+		 l->config.forget);
+}
+
+/* Send what is left of the request; once it is out it is wiped. */
+static void send_request(struct loop *l)
+{
+	struct request *r = l->request;
+	size_t all = r->head_n + r->body_n, k;
+
+	while (l->sent < all) {
+		if (l->sent < r->head_n)
+			k = net_write(&l->net, r->head + l->sent,
+				      r->head_n - l->sent);
+		else
+			k = net_write(&l->net, r->body + l->sent - r->head_n,
+				      all - l->sent);
+		if (k == 0)
+			return;
+		l->sent += k;
+	}
+	request_wipe(r);
+}
+
+static void step_net(struct loop *l, uint64_t now)
+{
+	enum net_phase phase = net_step(&l->net, now);
+
+	if (l->session.phase == SESSION_CONNECT && phase == NET_OPEN) {
+		session_connected(&l->session);
+		report_request(&l->report);
+	}
+	if (phase == NET_OPEN)
+		send_request(l);
+	if (phase == NET_ENDED)
+		session_end(&l->session, CAUSE_EOF);
+	else if (phase == NET_FAILED)
+		session_end(&l->session, l->net.bad_certificate
+					     ? CAUSE_CERTIFICATE
+					     : CAUSE_NETWORK);
+}
+
+/* Hand the session's message on. Returns false if there is no room for it. */
+static bool deliver(struct loop *l, uint64_t now)
+{
+	const struct line *line = &l->session.line;
+	bool tweet = line->class == JSON_TWEET;
+	struct output *o = !tweet && l->has_notices ? &l->notices : &l->out;
+
+	if (!l->config.discard && !output_line(o, line->p, line->n)) {
+		output_flush(o, false);
+		if (!output_line(o, line->p, line->n))
+			return false;
+	}
+	if (line->class == JSON_WARNING)
+		report_warning(&l->report, now);
+	return true;
+}
+
+static void hold(struct loop *l, size_t used, uint64_t now)
+{
+	l->holding = true;
+	l->hold_used = used;
+	session_pause(&l->session, true, now);
+	if (!l->full_said)
+		log_line(LOG_INFO, "the reader is slow and the buffer full: "
+				   "reading from the server pauses");
+	l->full_said = true;
+}
+
+/* The held message is taken now, or still not. */
+static bool unhold(struct loop *l, uint64_t now)
+{
+	if (!deliver(l, now))
+		return false;
+	l->holding = false;
+	net_ack(&l->net, l->hold_used);
+	session_pause(&l->session, false, now);
+	return true;
+}
+
+/* Let the session take what has been received, and act on what it says. */
+static void pump(struct loop *l, uint64_t now)
+{
+	enum session_event e;
+	const unsigned char *p;
+	size_t n, used;
+
+	if (l->holding && !unhold(l, now))
+		return;
+	do {
+		p = net_peek(&l->net, &n);
+		e = session_next(&l->session, now, p, n, &used);
+		if (e == SESSION_MESSAGE && !deliver(l, now)) {
+			hold(l, used, now);
+			return;
+		}
+		net_ack(&l->net, used);
+		if (e == SESSION_OPENED)
+			report_opened(&l->report);
+		else if (e == SESSION_RESUMED)
+			report_resumed(&l->report);
+		else if (e == SESSION_BAD_LINE)
+			report_bad_line(&l->report);
+		else if (e == SESSION_ENDED)
+			report_ended(&l->report);
+	} while (e != SESSION_ENDED && (e != SESSION_MORE || used > 0));
+	if (e == SESSION_ENDED) {
+		net_close(&l->net);
+		request_wipe(l->request);
+	}
+}
+
+/* Read and hand on until the network has nothing more at once. */
+static void turn(struct loop *l, uint64_t now)
+{
+	uint64_t before;
+
+	if (session_tick(&l->session, now) == SESSION_DIAL)
+		dial(l, now);
+	do {
+		before = l->net.progress;
+		if (!l->holding && l->net.phase != NET_IDLE)
+			step_net(l, now);
+		pump(l, now);
+	} while (!l->holding && l->net.from < l->net.n &&
+		 l->net.progress != before);
+}
+
+static uint64_t earliest(const struct loop *l)
+{
+	uint64_t t = session_deadline(&l->session);
+	uint64_t net =
+	    l->net.phase == NET_IDLE ? UINT64_MAX : net_deadline(&l->net);
+
+	t = net < t ? net : t;
+	t = l->next_stats < t ? l->next_stats : t;
+	return l->next_live < t ? l->next_live : t;
+}
+
+static struct pollfd poll_output(const struct output *o)
+{
+	struct pollfd p = { -1, 0, 0 };
+
+	if (!o->never_blocks)
+		p.fd = o->fd;
+	if (o->held > 0)
+		p.events = POLLOUT;
+	return p;
+}
+
+/* A pipe or socket whose reader is gone says so even when not written to. */
+static void flush(struct output *o, const struct pollfd *p)
+{
+	if (p->fd >= 0 && (p->revents & (POLLERR | POLLNVAL)) != 0)
+		o->error = EPIPE;
+	output_flush(o, (p->revents & POLLOUT) != 0);
+}
+
+/* Wait for bytes, room, a signal or the clock. */
+static void wait_for(struct loop *l, struct pollfd p[3], uint64_t now)
+{
+	uint64_t until = earliest(l), ms = until > now ? until - now : 0;
+	struct timespec t = { (time_t)(ms / 1000),
+			      (long)(ms % 1000) * 1000000 };
+	sigset_t none;
+
+	sigemptyset(&none);
+	p[0] = net_poll(&l->net);
+	if (l->holding || l->net.phase == NET_IDLE)
+		p[0].fd = -1;
+	p[1] = poll_output(&l->out);
+	p[2] = poll_output(&l->notices);
+	if (!l->has_notices)
+		p[2].fd = -1;
+	if (ppoll(p, 3, until == UINT64_MAX ? NULL : &t, &none) < 0)
+		p[0].revents = p[1].revents = p[2].revents = 0;
+}
+
+static void periodic(struct loop *l, uint64_t now)
+{
+	if (stats_wanted != 0 || now >= l->next_stats)
+		report_stats(&l->report);
+	stats_wanted = 0;
+	if (now >= l->next_stats)
+		l->next_stats = now + l->config.stats;
+	if (now >= l->next_live) {
+		report_live(&l->report, now);
+		l->next_live = now + 1000;
+	}
+}
+
+/* Output failed, or was given up: what is lost, and how to end. */
+static enum loop_end output_failed(struct loop *l)
+{
+	bool out = l->out.error != 0;
+	int e = out ? l->out.error : l->notices.error;
+	uint64_t lost = l->holding ? 1 : 0;
+
+	if (e == EPIPE && out && stop_count < 2)
+		return LOOP_READER_GONE;
+	lost += output_lost(&l->out);
+	if (l->has_notices)
+		lost += output_lost(&l->notices);
+	log_line(LOG_ERROR,
+		 "cannot write to %s: %s; %" PRIu64 " messages are lost",
+		 out ? "stdout" : l->report.notices_file, strerror(e), lost);
+	return LOOP_OUTPUT;
+}
+
+static enum loop_end abandon(struct loop *l)
+{
+	uint64_t lost = (l->holding ? 1 : 0) + output_lost(&l->out);
+
+	if (l->has_notices)
+		lost += output_lost(&l->notices);
+	log_line(LOG_ERROR, "a second signal: %" PRIu64 " messages are lost",
+		 lost);
+	return LOOP_DONE;
+}
+
+static bool is_over(const struct loop *l)
+{
+	return l->session.phase == SESSION_OVER && !l->holding &&
+	       l->out.held == 0 && l->notices.held == 0;
+}
+
+static void begin(struct loop *l, uint64_t now)
+{
+	l->net.fd = -1;
+	l->next_stats =
+	    l->config.stats > 0 ? now + l->config.stats : UINT64_MAX;
+	l->next_live = l->config.live ? now : UINT64_MAX;
+	l->report.session = &l->session;
+	l->report.request = l->request;
+	l->report.net = &l->net;
+	l->report.out = &l->out;
+	l->report.notices = l->has_notices ? &l->notices : NULL;
+	session_init(&l->session, &l->config.session, now,
+		     clock_ms(CLOCK_REALTIME));
+}
+
+enum loop_end loop_run(struct loop *l)
+{
+	struct pollfd p[3] = { { -1, 0, 0 }, { -1, 0, 0 }, { -1, 0, 0 } };
+	uint64_t now = clock_ms(CLOCK_MONOTONIC);
+
+	begin(l, now);
+	for (;;) {
+		if (stop_count > 0 && l->signal == 0) {
+			l->signal = stop_signal;
+			session_end(&l->session, CAUSE_STOPPED);
+		}
+		turn(l, now);
+		flush(&l->out, &p[1]);
+		if (l->has_notices)
+			flush(&l->notices, &p[2]);
+		if (l->out.error != 0 || l->notices.error != 0)
+			return output_failed(l);
+		if (stop_count > 1 && !is_over(l))
+			return abandon(l);
+		if (l->holding && unhold(l, now))
+			continue;
+		if (is_over(l))
+			break;
+		wait_for(l, p, now);
+		now = clock_ms(CLOCK_MONOTONIC);
+		periodic(l, now);
+	}
+	return l->session.verdict == BACKOFF_FATAL ? LOOP_FATAL : LOOP_DONE;
+}

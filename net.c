@@ -1,0 +1,310 @@
+#include "net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RESOLVE_MS 10000 /* for a look-up */
+#define CONNECT_MS 10000 /* for an address, or its share of what is left */
+
+const char *net_phase_text(enum net_phase p)
+{
+	static const char *const text[NET_PHASES] = {
+		[NET_IDLE] = "before connecting",
+		[NET_RESOLVING] = "while its name was looked up",
+		[NET_CONNECTING] = "while connecting",
+		[NET_HANDSHAKE] = "in the TLS handshake",
+		[NET_OPEN] = "while connected",
+		[NET_ENDED] = "after the server's last byte",
+		[NET_FAILED] = "after a failure",
+	};
+
+	return text[p];
+}
+
+static void fail(struct net *c, const char *what)
+{
+	struct text t;
+
+	text_init(&t, c->error, sizeof c->error);
+	text_str(&t, c->peer);
+	text_str(&t, c->peer[0] != '\0' ? ": " : "");
+	text_str(&t, what);
+	c->phase = NET_FAILED;
+}
+
+static void next_address(struct net *c, uint64_t now);
+
+/* Connected: TLS begins, or all is ready. */
+static void connected(struct net *c)
+{
+	c->deadline = c->until;
+	c->phase = c->url->tls ? NET_HANDSHAKE : NET_OPEN;
+	if (c->url->tls)
+		tls_begin(&c->tls, c->url->host, c->seed, c->unix_time);
+	explicit_bzero(c->seed, sizeof c->seed);
+}
+
+/* This address is no good. With another one left it is tried at once. */
+static void address_failed(struct net *c, const char *what, uint64_t now)
+{
+	close(c->fd);
+	c->fd = -1;
+	fail(c, what);
+	if (c->next < c->count)
+		next_address(c, now);
+}
+
+/* Start to connect, or look how it goes: connect tells when called again. */
+static void try_connect(struct net *c, uint64_t now)
+{
+	const struct address *a = &c->list[c->next - 1];
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	socklen_t size = sizeof(int);
+	int e = 0;
+
+	in.sin_port = in6.sin6_port = htons(c->url->port);
+	memcpy(&in.sin_addr, a->ip, 4);
+	memcpy(&in6.sin6_addr, a->ip, 16);
+	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &size) == 0 && e == 0 &&
+	    connect(c->fd,
+		    a->family == 4
+			? (const struct sockaddr *)(const void *)&in
+			: (const struct sockaddr *)(const void *)&in6,
+		    a->family == 4 ? sizeof in : sizeof in6) < 0)
+		e = errno;
+	if (e == 0 || e == EISCONN)
+		connected(c);
+	else if (e != EINPROGRESS && e != EALREADY && e != EINTR)
+		address_failed(c, strerror(e), now);
+	else if (now >= c->deadline)
+		address_failed(c, "no answer to the connection attempt", now);
+}
+
+/* The time left is shared by the addresses left, so that dead ones before a
+ * good one cannot use up the attempt. */
+static void next_address(struct net *c, uint64_t now)
+{
+	uint64_t left = now < c->until ? c->until - now : 0;
+	uint64_t share = left / (c->count - c->next);
+	const struct address *a = &c->list[c->next++];
+	int family = a->family == 4 ? AF_INET : AF_INET6, on = 1;
+	char ip[INET6_ADDRSTRLEN];
+
+	snprintf(c->peer, sizeof c->peer, "%s port %u",
+		 inet_ntop(family, a->ip, ip, sizeof ip), c->url->port);
+	c->phase = NET_CONNECTING;
+	c->deadline = now + (share < CONNECT_MS ? share : CONNECT_MS);
+	c->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (c->fd < 0) {
+		address_failed(c, strerror(errno), now);
+		return;
+	}
+	setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	try_connect(c, now);
+}
+
+void net_open(struct net *c, const struct http_url *url, uint64_t now,
+	      uint64_t until, void (*forget)(void))
+{
+	c->url = url;
+	c->until = until;
+	c->deadline = now + RESOLVE_MS;
+	c->peer[0] = c->error[0] = '\0';
+	c->bad_certificate = c->cannot_send = false;
+	c->from = c->n = 0;
+	c->next = 0;
+	c->fd = -1;
+	if (resolve_numeric(url->host, &c->list[0])) {
+		c->count = 1;
+		next_address(c, now);
+		return;
+	}
+	c->phase = NET_RESOLVING;
+	if (!resolve_start(&c->resolve, url->host, forget))
+		fail(c, strerror(errno));
+}
+
+static void step_resolve(struct net *c, uint64_t now)
+{
+	enum resolve_result r = resolve_read(&c->resolve, c->list, &c->count);
+
+	if (r == RESOLVE_OK)
+		next_address(c, now);
+	else if (r != RESOLVE_MORE)
+		fail(c, resolve_text(r));
+	else if (now >= c->deadline)
+		fail(c, "no name server answered within 10 seconds");
+}
+
+/* Send what TLS has ready. A failure to write is not yet the end: the server
+ * may have said something before it closed. */
+static void send_records(struct net *c)
+{
+	const unsigned char *p;
+	ssize_t k;
+	size_t n;
+
+	while (!c->cannot_send && (p = tls_output(&c->tls, &n)) != NULL) {
+		k = send(c->fd, p, n, MSG_NOSIGNAL);
+		if (k > 0)
+			tls_sent(&c->tls, (size_t)k);
+		else if (k < 0 && errno == EAGAIN)
+			return;
+		else if (k < 0 && errno != EINTR)
+			c->cannot_send = true;
+	}
+}
+
+static void receive(struct net *c)
+{
+	ssize_t k = recv(c->fd, c->in, sizeof c->in, 0);
+
+	c->from = 0;
+	c->n = k > 0 ? (size_t)k : 0;
+	if (k == 0 && c->phase == NET_HANDSHAKE)
+		fail(c, "closed by the server in the TLS handshake");
+	else if (k == 0 || (k < 0 && c->url->tls && errno != EAGAIN &&
+			    tls_peer_closed(&c->tls)))
+		c->phase = NET_ENDED;
+	else if (k < 0 && errno != EAGAIN && errno != EINTR)
+		fail(c, strerror(errno));
+}
+
+static void check_tls(struct net *c)
+{
+	enum tls_state state = tls_state(&c->tls);
+	char what[512], date[64] = "";
+	time_t now = (time_t)c->unix_time;
+	struct tm tm;
+
+	if (state == TLS_OPEN)
+		c->phase = NET_OPEN;
+	if (state == TLS_CLOSED)
+		c->phase = NET_ENDED;
+	if (state != TLS_FAILED)
+		return;
+	if (c->tls.error == BR_ERR_X509_EXPIRED && gmtime_r(&now, &tm) != NULL)
+		strftime(date, sizeof date, "; the clock here says %Y-%m-%d",
+			 &tm);
+	c->bad_certificate = tls_error_is_certificate(c->tls.error);
+	snprintf(what, sizeof what, "%s (%s%s; TLS error %d)",
+		 tls_error_text(c->tls.error), c->url->host, date,
+		 c->tls.error);
+	fail(c, what);
+}
+
+/* Receive once and feed what was received, up to the next decrypted bytes. */
+static void step_open(struct net *c)
+{
+	size_t n;
+
+	if (net_peek(c, &n) != NULL)
+		return;
+	if (c->from == c->n)
+		receive(c);
+	if (!c->url->tls || c->phase >= NET_ENDED)
+		return;
+	n = tls_feed(&c->tls, c->in + c->from, c->n - c->from);
+	c->from += n;
+	c->progress += n;
+	send_records(c);
+	check_tls(c);
+}
+
+enum net_phase net_step(struct net *c, uint64_t now)
+{
+	if (c->phase == NET_RESOLVING)
+		step_resolve(c, now);
+	else if (c->phase == NET_CONNECTING)
+		try_connect(c, now);
+	if (c->phase == NET_HANDSHAKE && c->from == c->n)
+		send_records(c);
+	if (c->phase == NET_HANDSHAKE || c->phase == NET_OPEN)
+		step_open(c);
+	return c->phase;
+}
+
+struct pollfd net_poll(const struct net *c)
+{
+	struct pollfd p = { -1, POLLIN, 0 };
+	size_t n;
+
+	if (c->phase == NET_RESOLVING)
+		p.fd = c->resolve.fd;
+	else if (c->phase == NET_CONNECTING || c->phase == NET_HANDSHAKE ||
+		 c->phase == NET_OPEN)
+		p.fd = c->fd;
+	if (c->phase == NET_CONNECTING)
+		p.events = POLLOUT;
+	else if (c->phase >= NET_HANDSHAKE && c->url->tls && !c->cannot_send &&
+		 br_ssl_engine_sendrec_buf(&c->tls.client.eng, &n) != NULL)
+		p.events |= POLLOUT;
+	return p;
+}
+
+uint64_t net_deadline(const struct net *c)
+{
+	return c->phase == NET_RESOLVING || c->phase == NET_CONNECTING
+		   ? c->deadline
+		   : UINT64_MAX;
+}
+
+const unsigned char *net_peek(struct net *c, size_t *n)
+{
+	*n = 0;
+	if (c->phase < NET_HANDSHAKE || c->fd < 0)
+		return NULL;
+	if (c->url->tls)
+		return c->phase == NET_HANDSHAKE ? NULL : tls_peek(&c->tls, n);
+	*n = c->n - c->from;
+	return *n > 0 ? c->in + c->from : NULL;
+}
+
+void net_ack(struct net *c, size_t n)
+{
+	if (n == 0)
+		return;
+	c->progress += n;
+	if (c->url->tls)
+		tls_ack(&c->tls, n);
+	else
+		c->from += n;
+}
+
+size_t net_write(struct net *c, const void *p, size_t n)
+{
+	ssize_t k;
+
+	if (c->phase != NET_OPEN || c->cannot_send)
+		return 0;
+	if (c->url->tls) {
+		n = tls_write(&c->tls, p, n);
+		send_records(c);
+		return n;
+	}
+	k = send(c->fd, p, n, MSG_NOSIGNAL);
+	if (k < 0 && errno != EAGAIN && errno != EINTR)
+		c->cannot_send = true;
+	return k > 0 ? (size_t)k : 0;
+}
+
+void net_close(struct net *c)
+{
+	resolve_stop(&c->resolve);
+	if (c->fd >= 0 && c->url->tls && c->phase == NET_OPEN) {
+		tls_close(&c->tls);
+		send_records(c);
+	}
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+	tls_wipe(&c->tls);
+	c->phase = NET_IDLE;
+}

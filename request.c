@@ -1,0 +1,126 @@
+#include "request.h"
+
+#include <string.h>
+
+/* The URL's query as parameters to be signed (RFC 5849, 3.4.1.3.1). */
+static const char *parse_query(struct request *r)
+{
+	const char *p = r->url.query;
+	struct text t;
+	size_t n, name;
+
+	text_init(&t, r->decoded, sizeof r->decoded);
+	for (r->nquery = 0; *p != '\0'; p += n + (p[n] == '&')) {
+		n = strcspn(p, "&");
+		name = strcspn(p, "=&");
+		if (n == 0)
+			continue;
+		if (r->nquery == PARAMS_MAX)
+			return "its query has too many parameters";
+		r->query[r->nquery].name = t.p + t.n;
+		if (!percent_decode(&t, p, name))
+			return "its query has a % that is not %XX";
+		text_mem(&t, "", 1);
+		r->query[r->nquery++].value = t.p + t.n;
+		if (name < n && !percent_decode(&t, p + name + 1, n - name - 1))
+			return "its query has a % that is not %XX";
+		text_mem(&t, "", 1);
+	}
+	return NULL;
+}
+
+const char *request_url(struct request *r, const char *url)
+{
+	const char *why = http_url_parse(&r->url, url);
+
+	return why != NULL ? why : parse_query(r);
+}
+
+bool request_param(struct request *r, const char *name, const char *value)
+{
+	size_t i;
+
+	for (i = 0; i < r->nparams; i++)
+		if (strcmp(r->params[i].name, name) == 0)
+			break;
+	if (i == PARAMS_MAX)
+		return false;
+	r->params[i].name = name;
+	r->params[i].value = value;
+	r->nparams += i == r->nparams;
+	return true;
+}
+
+/* The request line and all headers but those of a body. */
+static void put_head(const struct request *r, struct text *t)
+{
+	const char *form = r->get ? r->body : "";
+	size_t i;
+
+	text_str(t, r->get ? "GET " : "POST ");
+	text_str(t, r->url.base + r->url.path);
+	text_str(t, r->url.query[0] != '\0' || *form != '\0' ? "?" : "");
+	text_str(t, r->url.query);
+	text_str(t, r->url.query[0] != '\0' && *form != '\0' ? "&" : "");
+	text_str(t, form);
+	text_str(t, " HTTP/1.1\r\nHost: ");
+	http_host(t, &r->url);
+	text_str(t, "\r\nUser-Agent: tstream/" TSTREAM_VERSION
+		    "\r\nAccept-Encoding: identity\r\n");
+	for (i = 0; i < r->nheaders; i++) {
+		text_str(t, r->headers[i]);
+		text_str(t, "\r\n");
+	}
+}
+
+/* The Authorization header's value, and the base string. */
+static void put_oauth(struct request *r, struct text *t, struct text *base,
+		      const char *nonce, uint64_t unix_time)
+{
+	struct param all[PARAMS_MAX];
+	char stamp[24];
+	struct text time;
+	struct oauth1_request sign = {
+		r->get ? "GET" : "POST", r->url.base, all,
+		r->nquery + r->nparams,	 nonce,	      stamp
+	};
+
+	text_init(&time, stamp, sizeof stamp);
+	text_u64(&time, unix_time);
+	memcpy(all, r->query, r->nquery * sizeof all[0]);
+	memcpy(all + r->nquery, r->params, r->nparams * sizeof all[0]);
+	oauth1_sign(&r->oauth, &sign, base, t);
+}
+
+bool request_build(struct request *r, const char *nonce, uint64_t unix_time)
+{
+	struct text head, body, base;
+
+	text_init(&head, r->head, sizeof r->head);
+	text_init(&body, r->body, sizeof r->body);
+	text_init(&base, r->base, sizeof r->base);
+	if (r->nquery + r->nparams > PARAMS_MAX)
+		return false;
+	form_encode(&body, r->params, r->nparams);
+	put_head(r, &head);
+	text_str(&head, "Authorization: ");
+	put_oauth(r, &head, &base, nonce, unix_time);
+	text_str(&head, "\r\n");
+	if (!r->get) {
+		text_str(&head, "Content-Type: "
+				"application/x-www-form-urlencoded\r\n"
+				"Content-Length: ");
+		text_u64(&head, body.n);
+		text_str(&head, "\r\n");
+	}
+	text_str(&head, "\r\n");
+	r->head_n = head.n;
+	r->body_n = r->get ? 0 : body.n;
+	r->base_n = base.n;
+	return !head.full && !body.full && !base.full;
+}
+
+void request_wipe(struct request *r)
+{
+	explicit_bzero(r->head, r->head_n);
+}

@@ -1,0 +1,133 @@
+/* The whole session, without a system call: what has come and how late it is
+ * go in, what is to be done comes out. Years of reconnects run in a test.
+ *
+ * Times are milliseconds of a monotonic clock; epoch turns them into seconds
+ * since 1970. */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "backoff.h"
+#include "http.h"
+#include "lines.h"
+#include "withheld.h"
+
+#define SESSION_EXCERPT 1024   /* bytes of an error's body that are kept */
+#define SESSION_GAPS 5	       /* the longest ones that are remembered */
+#define SESSION_ATTEMPT 30000u /* connect, handshake and head, in ms */
+
+struct session_config {
+	const char *tweet_key;
+	uint64_t stall;	   /* ms without a body byte; 0 for never */
+	uint64_t duration; /* ms; 0 for no end */
+	uint64_t count;	   /* tweets; 0 for no end */
+};
+
+enum session_phase {
+	SESSION_WAIT,	 /* for the next attempt, until due */
+	SESSION_CONNECT, /* the connection is being made */
+	SESSION_HEAD,	 /* the request is on its way, a head expected */
+	SESSION_ERROR,	 /* the body of an error is being read */
+	SESSION_BODY,
+	SESSION_OVER /* nothing more is to be done */
+};
+
+/* Why a connection ended, or was not had. */
+enum cause {
+	CAUSE_NONE,
+	CAUSE_NETWORK,	   /* names, TCP, TLS: net knows more */
+	CAUSE_CERTIFICATE, /* the same */
+	CAUSE_NO_RESPONSE, /* the connection ended before a head was whole */
+	CAUSE_TIMEOUT,	   /* the attempt took too long */
+	CAUSE_PROTOCOL,	   /* see http_error */
+	CAUSE_STATUS,	   /* see head.status and excerpt */
+	CAUSE_EOF,	   /* the body ended as announced */
+	CAUSE_CUT,	   /* the body was cut */
+	CAUSE_STALL,
+	CAUSE_DISCONNECT, /* see code */
+	CAUSE_LIMIT_LINE, /* "Exceeded connection limit for user" */
+	CAUSE_COUNT,	  /* as many tweets as were wanted */
+	CAUSE_DURATION,
+	CAUSE_STOPPED, /* by the caller */
+	CAUSES
+};
+
+/* What the cause is, for a person. */
+const char *cause_text(enum cause c);
+
+struct session_stats {
+	uint64_t tweets, notices, malformed, keepalives, bytes, connects;
+	uint64_t gaps, gap_ms, connected_ms;
+};
+
+struct session_gap {
+	uint64_t start, ms; /* start: of the monotonic clock */
+	enum cause cause;
+};
+
+enum session_event {
+	SESSION_MORE,	  /* give more input, or wait */
+	SESSION_DIAL,	  /* connect now, then call session_connected */
+	SESSION_OPENED,	  /* a 200: the stream has begun */
+	SESSION_RESUMED,  /* data again: gap tells how long there was none */
+	SESSION_MESSAGE,  /* line is to be written */
+	SESSION_BAD_LINE, /* line is to be reported */
+	SESSION_ENDED	  /* close the connection: see cause, verdict, wait */
+};
+
+struct session {
+	struct session_config config;
+	enum session_phase phase;
+	uint64_t started;   /* the whole run */
+	uint64_t epoch;	    /* ms since 1970 at time 0 */
+	uint64_t due;	    /* of the wait's end, or of the attempt's */
+	uint64_t opened;    /* this stream */
+	uint64_t last_byte; /* of a body */
+	bool paused;	    /* a slow reader makes us wait */
+	bool ever_opened, in_gap, ending;
+	struct http_head head;
+	struct http_body body;
+	struct lines lines;
+	struct line line;
+	struct backoff backoff;
+	struct withheld withheld;
+	struct session_stats stats;
+	struct session_gap gap, longest[SESSION_GAPS];
+	char excerpt[SESSION_EXCERPT];
+	size_t excerpt_n;
+	/* Of the last end: */
+	enum cause cause;
+	enum http_error http_error;
+	uint64_t code;		    /* of a disconnect message */
+	enum backoff_event verdict; /* FATAL and COMPLETE end the session */
+	uint64_t wait;		    /* ms until the next attempt */
+};
+
+/* Begin, in a struct of zeros, at time now, unix_ms being the same moment since
+ * 1970. */
+void session_init(struct session *s, const struct session_config *config,
+		  uint64_t now, uint64_t unix_ms);
+
+/* What is due by the clock: SESSION_DIAL, SESSION_ENDED or SESSION_MORE. */
+enum session_event session_tick(struct session *s, uint64_t now);
+
+/* When session_tick is to be called next, at the latest. */
+uint64_t session_deadline(const struct session *s);
+
+/* The connection is up and the request about to be sent. */
+void session_connected(struct session *s);
+
+/* Take in[0..n-1]; *used says how far it went. Returns the next event; line is
+ * valid until the next call, and while in stays where it is. With n of 0 the
+ * end that session_end has announced is returned. */
+enum session_event session_next(struct session *s, uint64_t now,
+				const unsigned char *in, size_t n,
+				size_t *used);
+
+/* The connection ended for this cause, of CAUSE_NETWORK, _CERTIFICATE, _EOF and
+ * _STOPPED: session_next then returns what is left, and SESSION_ENDED. */
+void session_end(struct session *s, enum cause cause);
+
+/* Output makes us wait, or no longer does: that time is no stall. */
+void session_pause(struct session *s, bool paused, uint64_t now);
+
+#endif

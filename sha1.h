@@ -1,0 +1,38 @@
+/* SHA-1 (FIPS 180-4) and HMAC-SHA1 (RFC 2104), for OAuth signatures alone. */
+#ifndef SHA1_H
+#define SHA1_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SHA1_SIZE 20  /* bytes of a digest */
+#define SHA1_BLOCK 64 /* bytes hashed at a time */
+
+struct sha1 {
+	uint32_t h[5];
+	uint64_t n; /* bytes so far; n % SHA1_BLOCK of them wait in block */
+	unsigned char block[SHA1_BLOCK];
+};
+
+void sha1_init(struct sha1 *s);
+
+/* Hash n more bytes. */
+void sha1_update(struct sha1 *s, const void *p, size_t n);
+
+/* Write the digest of all bytes so far; s is then to be initialised again. */
+void sha1_final(struct sha1 *s, unsigned char digest[SHA1_SIZE]);
+
+/* A key made ready: the two hash states that follow its padded forms. The key
+ * itself cannot be read back from them. */
+struct hmac_sha1 {
+	struct sha1 inner, outer;
+};
+
+/* Make a key of n bytes ready. */
+void hmac_sha1_key(struct hmac_sha1 *h, const void *key, size_t n);
+
+/* Write the MAC of p[0..n-1] under the key. */
+void hmac_sha1(const struct hmac_sha1 *h, const void *p, size_t n,
+	       unsigned char mac[SHA1_SIZE]);
+
+#endif

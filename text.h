@@ -1,0 +1,43 @@
+/* Append to a bounded piece of memory: how the pure rooms write text. */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct text {
+	char *p;    /* the caller's memory */
+	size_t cap; /* its size in bytes */
+	size_t n;   /* bytes written, never more than cap - 1 */
+	bool full;  /* something did not fit and was left out */
+};
+
+/* Start an empty text in p[0..cap-1], cap at least 1; it is always
+ * NUL-terminated. */
+void text_init(struct text *t, char *p, size_t cap);
+
+/* Append n bytes, a string, a number in decimal. What does not fit whole is
+ * left out and sets full. */
+void text_mem(struct text *t, const void *p, size_t n);
+void text_str(struct text *t, const char *s);
+void text_u64(struct text *t, uint64_t v);
+
+/* Append foreign bytes for a person to read: printable ASCII as it is, all
+ * else, and the backslash, as \xNN, so that no terminal is steered by them.
+ * Stops, without setting full, where the next byte has no room. */
+void text_printable(struct text *t, const void *p, size_t n);
+
+/* Read an unsigned decimal number that fills p[0..n-1] whole: digits alone,
+ * no sign, no white space. Returns false if it is not one or is above max. */
+bool text_to_u64(const char *p, size_t n, uint64_t max, uint64_t *v);
+
+/* ASCII alone, whatever the locale. */
+char text_lower(char c);
+bool text_is_digit(int c);
+int text_hex(int c); /* the value of a hexadecimal digit, or -1 */
+
+/* Is p[0..n-1] the word, ASCII case ignored? */
+bool text_is_word(const char *p, size_t n, const char *word);
+
+#endif
