@@ -90,6 +90,31 @@ build/%.o: %.c $(HEADERS) Makefile | build/source
 	$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 build/roots.o: build/include/roots_builtin.h
 
+# Tests: the pure rooms under sanitizers, and the binary against tests/peer.py.
+
+TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
+	jq libcmocka-dev gcc libc6-dev curl strace tmux mandoc
+SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+TEST_ROOMS = $(PURE) keys resolve
+PYTHON = /usr/bin/python3
+
+build/tests-ready:
+	@mkdir -p build/tests
+	scripts/need $(TEST_PACKAGES)
+	@touch $@
+
+build/tests/%.o: %.c $(HEADERS) Makefile | build/tests-ready
+	$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -c -o $@ $<
+
+build/tests/probe: tests/probe.c $(TEST_ROOMS:%=build/tests/%.o)
+	$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^
+
+build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
+	$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^ -lcmocka
+
+check: tstream build/tests/probe build/tests/unit
+	$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests
+
 clean:
 	rm -rf build tstream
 

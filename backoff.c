@@ -8,21 +8,6 @@
 #define SERVER_MAX (320u * SECOND)
 #define RETRY_AFTER_MAX 900u /* seconds */
 
-const char *backoff_event_text(enum backoff_event e)
-{
-	static const char *const text[BACKOFF_EVENTS] = {
-		[BACKOFF_OPENED] = "stream opened",
-		[BACKOFF_NETWORK] = "connection failed",
-		[BACKOFF_ENDED] = "stream ended",
-		[BACKOFF_SERVER] = "server error",
-		[BACKOFF_LIMITED] = "rate limited",
-		[BACKOFF_FATAL] = "irrecoverable",
-		[BACKOFF_COMPLETE] = "complete",
-	};
-
-	return text[e];
-}
-
 /* 2 x max(base, least), where base is the last wait of these two kinds. */
 static uint64_t double_wait(struct backoff *b, uint64_t least, uint64_t most,
 			    uint64_t now)

@@ -17,9 +17,6 @@ enum backoff_event {
 	BACKOFF_EVENTS
 };
 
-/* What the event is called in a log. */
-const char *backoff_event_text(enum backoff_event e);
-
 struct backoff {
 	bool any;	     /* an error of the SERVER or LIMITED kind was */
 	uint64_t error_at;   /* the last one's time */

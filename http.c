@@ -410,7 +410,8 @@ static enum http_error take_size(struct http_body *b, int c)
 /* An extension is read over, but must end as a line does. */
 static enum http_error take_extension(struct http_body *b, int c)
 {
-	if (b->place == CHUNK_SPACE && c != ' ' && c != '\t' && c != ';')
+	if (b->place == CHUNK_SPACE && c != ' ' && c != '\t' && c != ';' &&
+	    c != '\r')
 		return HTTP_BAD_CHUNK_SIZE;
 	if (c == ';')
 		b->place = CHUNK_EXTENSION;

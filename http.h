@@ -91,7 +91,7 @@ enum http_place {
 	BODY_CLOSE,  /* in a body that ends with the connection */
 	CHUNK_SIZE_FIRST,
 	CHUNK_SIZE,
-	CHUNK_SPACE, /* white space before an extension: RFC 9112, 7.1.1 */
+	CHUNK_SPACE, /* before an extension, or padding as some servers send */
 	CHUNK_EXTENSION,
 	CHUNK_SIZE_LF,
 	CHUNK_DATA,

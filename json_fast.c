@@ -230,8 +230,9 @@ value(struct json_scan *s, const unsigned char *p, const unsigned char *safe)
 		return s->place == JSON_AFTER ? end + 1 : end;
 	}
 	if (*p == '{' || *p == '[') {
-		if (!json_push(s, *p == '{'))
+		if (s->depth == JSON_DEPTH)
 			return p;
+		json_push(s, *p == '{');
 		p++;
 		if (*p == '"' && s->place == JSON_KEY_OR_END)
 			s->place = JSON_KEY;

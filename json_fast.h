@@ -20,8 +20,8 @@ void json_classify(struct json_scan *s, const unsigned char *p, size_t n);
 /* Is what is innermost open an object? At a depth of 1 or more. */
 bool json_in_object(const struct json_scan *s);
 
-/* Open an object or array. Returns false, and s failed, if it is too deep. */
-bool json_push(struct json_scan *s, bool object);
+/* Open an object or array; s fails if it is too deep. */
+void json_push(struct json_scan *s, bool object);
 
 /* How many bytes at the start of p[0..15] are plain text of a string:
  * printable ASCII other than quote and backslash. And how many are digits.

@@ -129,20 +129,19 @@ static void fail(struct json_scan *s, enum json_error e)
 	s->error = e;
 }
 
-bool json_push(struct json_scan *s, bool object)
+void json_push(struct json_scan *s, bool object)
 {
 	unsigned bit = 1u << (s->depth & 7), byte = s->depth >> 3;
 
 	if (s->depth == JSON_DEPTH) {
 		fail(s, JSON_TOO_DEEP);
-		return false;
+		return;
 	}
 	s->depth++;
 	s->is_object[byte] =
 	    (unsigned char)(object ? s->is_object[byte] | bit
 				   : s->is_object[byte] & ~bit);
 	s->place = object ? JSON_KEY_OR_END : JSON_VALUE_OR_END;
-	return true;
 }
 
 bool json_in_object(const struct json_scan *s)
