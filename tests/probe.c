@@ -205,9 +205,8 @@ static void probe_backoff(void)
 /* c: kind (s: status, d: disconnect), code in 4 bytes. */
 static void probe_code(void)
 {
-	printf("%d\n", payload[0] == 's'
-			   ? (int)backoff_status((int)number(1))
-			   : (int)backoff_disconnect(number(1)));
+	printf("%d\n", payload[0] == 's' ? (int)backoff_status((int)number(1))
+					 : (int)backoff_disconnect(number(1)));
 }
 
 /* s: size of a piece in 4 bytes, bytes. m: key size in 4 bytes, key, bytes. */
@@ -383,13 +382,13 @@ int main(void)
 		char letter;
 		void (*probe)(void);
 	} probes[] = {
-		{ 'j', probe_json },	 { 'f', probe_find },
-		{ 'l', probe_lines },	 { 'h', probe_http },
-		{ 'b', probe_backoff },	 { 'c', probe_code },
-		{ 's', probe_sha1 },	 { 'm', probe_hmac },
-		{ 'o', probe_oauth },	 { 'w', probe_withheld },
-		{ 'u', probe_url },	 { 'k', probe_keys },
-		{ 'p', probe_plain },	 { 'e', probe_texts },
+		{ 'j', probe_json },	{ 'f', probe_find },
+		{ 'l', probe_lines },	{ 'h', probe_http },
+		{ 'b', probe_backoff }, { 'c', probe_code },
+		{ 's', probe_sha1 },	{ 'm', probe_hmac },
+		{ 'o', probe_oauth },	{ 'w', probe_withheld },
+		{ 'u', probe_url },	{ 'k', probe_keys },
+		{ 'p', probe_plain },	{ 'e', probe_texts },
 	};
 	size_t i;
 	int c;
