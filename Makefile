@@ -54,7 +54,8 @@ endif
 all: tstream
 
 tstream: $(OBJS) build/libbearssl.a
-	$(LINK) -o $@ $(OBJS) build/libbearssl.a $(LDFLAGS) $(LINK_END)
+	@echo '  LINK $@'
+	@$(LINK) -o $@ $(OBJS) build/libbearssl.a $(LDFLAGS) $(LINK_END)
 	@if readelf -lW $@ | grep -q INTERP; then rm -f $@; \
 		echo "make: the binary is not static" >&2; exit 1; fi
 
@@ -72,7 +73,8 @@ endif
 
 build/libbearssl.a build/brssl: build/source
 	@mkdir -p build/bear/obj
-	$(MAKE) -C $(BEAR) --no-print-directory -s -j4 BUILD=$(CURDIR)/build/bear \
+	@echo '  BearSSL 0.6'
+	@$(MAKE) -C $(BEAR) --no-print-directory -s -j4 BUILD=$(CURDIR)/build/bear \
 		CC='$(CC)' CFLAGS='$(BEAR_CFLAGS)' LD='$(CC)' LDFLAGS=-static \
 		DLL=no lib tools >build/bear/log 2>&1 || \
 		{ cat build/bear/log >&2; exit 1; }
@@ -87,7 +89,8 @@ build/include/roots_builtin.h: build/brssl scripts/roots
 INCLUDES = -isystem $(BEAR)/inc -isystem build/include
 
 build/%.o: %.c $(HEADERS) Makefile | build/source
-	$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -c -o $@ $<
+	@echo '  CC $<'
+	@$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 build/roots.o: build/include/roots_builtin.h
 
 # Tests: the pure rooms under sanitizers, and the binary against tests/peer.py.
@@ -104,13 +107,51 @@ build/tests-ready:
 	@touch $@
 
 build/tests/%.o: %.c $(HEADERS) Makefile | build/tests-ready
-	$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -c -o $@ $<
+	@echo '  CC $< (sanitizers)'
+	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -c -o $@ $<
 
 build/tests/probe: tests/probe.c $(TEST_ROOMS:%=build/tests/%.o)
-	$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^
+	@echo '  LINK $@'
+	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^
 
 build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
-	$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^ -lcmocka
+	@echo '  LINK $@'
+	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^ -lcmocka
+
+demo: tstream build/tests-ready
+	$(PYTHON) -B tests/demo.py ./tstream
+
+install: tstream
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 tstream $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 tstream.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+
+# Format, the warnings of two compilers, and three analysers.
+LINT_PACKAGES = clang clang-format clang-tidy cppcheck shellcheck
+# Left out, and why: names such as _GNU_SOURCE are the C library's; results of
+# printf to a terminal are not needed; products of small constants do not
+# overflow; -Wconversion judges conversions; memcpy_s is not in musl; a va_list
+# is taken for uninitialised when several files are analysed at once.
+TIDY = -*,bugprone-*,cert-*,clang-analyzer-*,$\
+	-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,$\
+	-bugprone-implicit-widening-of-multiplication-result,$\
+	-bugprone-narrowing-conversions,-cert-dcl37-c,-cert-dcl51-cpp,$\
+	-cert-err33-c,-clang-analyzer-valist.Uninitialized,$\
+	-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
+C_FILES = $(ROOMS:%=%.c)
+lint: tstream build/tests-ready
+	scripts/need $(LINT_PACKAGES)
+	clang-format --dry-run -Werror *.c *.h tests/*.c
+	$(HOSTCC) $(WARN) $(DEFS) -Werror -O2 -fsyntax-only $(INCLUDES) $(C_FILES)
+	clang $(WARN) $(DEFS) -Werror -fsyntax-only $(INCLUDES) $(C_FILES)
+	cppcheck -q --std=c99 --error-exitcode=1 --inline-suppr \
+		--enable=warning,style,performance,portability \
+		--suppressions-list=tests/cppcheck.txt $(DEFS) $(C_FILES)
+	clang-tidy --quiet --checks='$(TIDY)' --warnings-as-errors='*' $(C_FILES) -- \
+		-std=c99 $(DEFS) $(INCLUDES)
+	shellcheck scripts/*
+	mandoc -T lint -W warning tstream.1
+	@echo "lint: clean"
 
 check: tstream build/tests/probe build/tests/unit
 	$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests

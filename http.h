@@ -7,8 +7,9 @@
 #include "text.h"
 
 #define HTTP_HEAD_MAX 16384 /* bytes of all heads of one response */
-#define HTTP_LINE_MAX 16384 /* bytes of a chunk's extension, of all trailers   \
-			     */
+#define HTTP_LINE_MAX                                                          \
+	16384 /* bytes of a chunk's extension, of all trailers                 \
+	       */
 
 enum http_error {
 	HTTP_OK,

@@ -56,12 +56,13 @@ static int unescape(const unsigned char **p)
 {
 	static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
 	const char *at;
-	int c = *(*p)++, v = 0, i;
+	int c = *(*p)++, i;
+	unsigned v = 0;
 
 	if (c == 'u') {
 		for (i = 0; i < 4; i++)
-			v = v << 4 | hex(*(*p)++);
-		return v;
+			v = v << 4 | ((unsigned)hex(*(*p)++) & 15);
+		return (int)v;
 	}
 	at = strchr(from, c);
 	return at == NULL ? c : to[at - from];

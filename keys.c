@@ -223,9 +223,10 @@ bool keys_complete(const struct keys *k, const char *source, struct text *error)
 	int i;
 
 	for (i = 0; i < KEYS; i++) {
-		for (s = k->value[i]; *s >= ' ' || *s < 0; s++)
-			;
-		if (*s == '\0' && s > k->value[i] && *s != 127)
+		s = k->value[i];
+		while ((unsigned char)*s >= ' ' && *s != 127)
+			s++;
+		if (*s == '\0' && s > k->value[i])
 			continue;
 		text_str(error, source == NULL ? "the environment" : source);
 		text_str(error, *s == '\0' ? " has no "

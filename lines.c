@@ -40,10 +40,10 @@ static void skip(struct lines *l, enum json_error e)
 /* What is carried, up to the offset where it went wrong. */
 static enum lines_event bad_line(struct lines *l, struct line *line, size_t n)
 {
+	size_t shown = n < BEGINNING ? n : BEGINNING;
+
 	line->p = l->buf;
-	line->n = n < BEGINNING ? n : BEGINNING;
-	if (line->n > l->size)
-		line->n = (size_t)l->size;
+	line->n = shown < l->size ? shown : (size_t)l->size;
 	line->error = l->scan.error;
 	line->offset = l->bad_at;
 	line->size = l->size;

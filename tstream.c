@@ -328,21 +328,78 @@ static void take_option(int c)
 	case 'V':
 		version();
 		break;
-	default:
-		usage_error("try tstream --help");
 	}
+}
+
+/* How far one word is from another: letters to insert, delete or replace
+ * (Levenshtein, a row at a time). */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[32] = { 0 }, i, j, corner, above;
+
+	for (j = 0; j <= strlen(b); j++)
+		row[j] = j;
+	for (i = 0; a[i] != '\0'; i++) {
+		corner = row[0]++;
+		for (j = 0; b[j] != '\0'; j++) {
+			above = row[j + 1];
+			corner += a[i] != b[j];
+			if (corner > above + 1)
+				corner = above + 1;
+			if (corner > row[j] + 1)
+				corner = row[j] + 1;
+			row[j + 1] = corner;
+			corner = above;
+		}
+	}
+	return row[strlen(b)];
+}
+
+/* getopt refused a word; say which and what may have been meant. */
+__attribute__((noreturn)) static void refuse_option(const char *word, int why)
+{
+	const struct option *o;
+	const char *best = NULL;
+	size_t least = 4, d, n = strcspn(word, "=");
+	char name[32] = "";
+
+	if (why == ':')
+		usage_error("%s needs a value; try tstream --help", word);
+	if (strncmp(word, "--", 2) != 0 || n >= sizeof name)
+		usage_error("there is no option %s; try tstream --help", word);
+	memcpy(name, word + 2, n - 2);
+	for (o = long_options; o->name != NULL; o++) {
+		if (strcmp(name, o->name) == 0)
+			usage_error("--%s takes no value", name);
+		d = strncmp(name, o->name, n - 2) == 0
+			? 0
+			: distance(name, o->name);
+		if (d < least) {
+			least = d;
+			best = o->name;
+		}
+	}
+	if (best != NULL)
+		usage_error("there is no option --%s; did you mean --%s?", name,
+			    best);
+	usage_error("there is no option --%s; try tstream --help", name);
 }
 
 static void parse_options(int argc, char **argv)
 {
-	int c;
+	int c, at;
 
+	opterr = 0;
 	opt.buffer = DEFAULT_BUFFER;
 	opt.loop.session.stall = 1000 * DEFAULT_STALL;
 	opt.loop.session.tweet_key = "text";
-	while ((c = getopt_long(argc, argv, "t:f:l:p:u:k:n:c:d:s:qvhV",
-				long_options, NULL)) != -1)
+	while (at = optind,
+	       (c = getopt_long(argc, argv, ":t:f:l:p:u:k:n:c:d:s:qvhV",
+				long_options, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			refuse_option(argv[at], c);
 		take_option(c);
+	}
 	if (optind < argc)
 		usage_error("`%s' is not an option; try tstream --help",
 			    argv[optind]);
@@ -508,7 +565,7 @@ static void die_by(int number)
 	signal(number, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, number);
-	raise(number);
+	kill(getpid(), number);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	_exit(128 + number);
 }

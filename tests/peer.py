@@ -94,9 +94,9 @@ class Authority:
 
 def tls_context(server_pem, ciphers=None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(server_pem)
-    if ciphers:
+    if ciphers:  # first, as it also sets which keys are too small
         context.set_ciphers(ciphers)
+    context.load_cert_chain(server_pem)
     return context
 
 
