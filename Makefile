@@ -17,7 +17,8 @@ CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
 
 PURE = text sha1 oauth1 request http json_scan json_fast lines withheld \
 	backoff session
-ROOMS = $(PURE) keys log resolve tls roots net output report loop tstream
+ROOMS = $(PURE) keys log resolve tls roots net output report loop options \
+	tstream
 OBJS = $(ROOMS:%=build/%.o)
 HEADERS = $(wildcard *.h)
 
@@ -125,6 +126,12 @@ install: tstream
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 tstream $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 tstream.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 644 completions/tstream.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tstream
+	install -d $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 644 completions/_tstream \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/
 
 # Format, the warnings of two compilers, and three analysers.
 LINT_PACKAGES = clang clang-format clang-tidy cppcheck shellcheck

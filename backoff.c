@@ -2,7 +2,7 @@
 
 #define SECOND 1000u
 #define FORGET (1800u * SECOND) /* an error this old no longer counts */
-#define UP (16u * SECOND)	/* a stream this old was a success */
+#define UP (16u * SECOND)       /* a stream this old was a success */
 #define NETWORK_STEP 250u
 #define NETWORK_STEPS 64u /* 16 s */
 #define SERVER_MAX (320u * SECOND)

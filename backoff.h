@@ -7,18 +7,18 @@
 #include <stdint.h>
 
 enum backoff_event {
-	BACKOFF_OPENED,	  /* a stream began: nothing to wait for */
+	BACKOFF_OPENED,   /* a stream began: nothing to wait for */
 	BACKOFF_NETWORK,  /* name, TCP, TLS or protocol failure, a stall */
-	BACKOFF_ENDED,	  /* a stream ended or broke */
-	BACKOFF_SERVER,	  /* 5xx */
+	BACKOFF_ENDED,    /* a stream ended or broke */
+	BACKOFF_SERVER,   /* 5xx */
 	BACKOFF_LIMITED,  /* 420, 429 */
-	BACKOFF_FATAL,	  /* irrecoverable */
+	BACKOFF_FATAL,    /* irrecoverable */
 	BACKOFF_COMPLETE, /* nothing more will come */
 	BACKOFF_EVENTS
 };
 
 struct backoff {
-	bool any;	     /* an error of the SERVER or LIMITED kind was */
+	bool any;            /* an error of the SERVER or LIMITED kind was */
 	uint64_t error_at;   /* the last one's time */
 	uint64_t error_wait; /* and the wait that its rule gave */
 	uint64_t opened_at;  /* when the stream began */

@@ -40,12 +40,12 @@ const char *http_error_text(enum http_error e);
 
 /* An absolute URL, in parts. */
 struct http_url {
-	bool tls;	  /* https */
+	bool tls;         /* https */
 	bool is_address;  /* the host is an IP address */
-	uint16_t port;	  /* the scheme's own if none is given */
-	char host[254];	  /* lower case, no brackets, no dot at its end */
+	uint16_t port;    /* the scheme's own if none is given */
+	char host[254];   /* lower case, no brackets, no dot at its end */
 	char base[1024];  /* scheme://host[:port]/path, as OAuth signs it */
-	size_t path;	  /* where the path begins in base */
+	size_t path;      /* where the path begins in base */
 	char query[1024]; /* what follows ?, as it was given */
 };
 
@@ -61,16 +61,16 @@ void http_host(struct text *t, const struct http_url *u);
 struct http_head {
 	char bytes[HTTP_HEAD_MAX]; /* the head as it came, for a log */
 	size_t n;
-	int interim;	 /* 1xx responses passed over */
-	size_t line;	 /* where the line being read begins in bytes */
+	int interim;     /* 1xx responses passed over */
+	size_t line;     /* where the line being read begins in bytes */
 	bool minor_zero; /* HTTP/1.0 */
-	bool chunked;	 /* else length, else until close */
+	bool chunked;    /* else length, else until close */
 	bool has_length;
 	bool encoded; /* a Content-Encoding, an error in a 200 */
 	int status;
 	uint64_t length;
 	uint64_t retry_after; /* seconds; a date or garbage counts as 0 */
-	uint64_t date;	      /* Date, seconds since 1970 */
+	uint64_t date;        /* Date, seconds since 1970 */
 	uint64_t limit_reset; /* x-rate-limit-reset, seconds since 1970 */
 	bool limit_spent;     /* x-rate-limit-remaining: 0 */
 	char location[256];   /* Location, printable, cut at this size */

@@ -41,13 +41,13 @@ enum json_error {
 const char *json_error_text(enum json_error e);
 
 enum json_place {
-	JSON_BEFORE,	 /* nothing but white space so far */
+	JSON_BEFORE,     /* nothing but white space so far */
 	JSON_KEY_OR_END, /* after { */
-	JSON_KEY,	 /* after , in an object */
+	JSON_KEY,        /* after , in an object */
 	JSON_COLON,
 	JSON_VALUE,
 	JSON_VALUE_OR_END, /* after [ */
-	JSON_AFTER,	   /* after a value */
+	JSON_AFTER,        /* after a value */
 	JSON_STRING,
 	JSON_ESCAPE, /* after \ */
 	JSON_HEX,    /* in \uXXXX */
@@ -70,7 +70,7 @@ struct json_scan {
 	const char *rest;      /* of a literal */
 	enum json_place place;
 	enum json_error error;
-	unsigned depth, left;	 /* left: hex digits or bytes of a character */
+	unsigned depth, left;    /* left: hex digits or bytes of a character */
 	unsigned char low, high; /* bounds of a character's next byte */
 	bool in_key;
 	unsigned found; /* a bit for each class whose key was seen */

@@ -23,6 +23,9 @@ static const struct {
 	[KEY_TOKEN_SECRET] = { { "resource_owner_secret", "access_token_secret",
 				 "oauth_token_secret" },
 			       "ACCESS_TOKEN_SECRET" },
+	[KEY_BEARER] = { { "bearer_token", NULL, NULL }, "BEARER_TOKEN" },
+	[KEY_USER] = { { "user", "username", NULL }, "BASIC_USER" },
+	[KEY_PASSWORD] = { { "password", NULL, NULL }, "BASIC_PASSWORD" },
 };
 
 static bool is_blank(char c)
@@ -46,7 +49,7 @@ static enum key find_key(const char *p, size_t n)
 	int k, i;
 
 	for (k = 0; k < KEYS; k++)
-		for (i = 0; i < 3; i++)
+		for (i = 0; i < 3 && key_names[k].names[i] != NULL; i++)
 			if (text_is_word(p, n, key_names[k].names[i]))
 				return (enum key)k;
 	return KEYS;
@@ -175,7 +178,7 @@ bool keys_read(struct keys *k, const char *file, struct text *error,
 	return ok;
 }
 
-bool keys_environment(struct keys *k)
+bool keys_environment(struct keys *k, unsigned set)
 {
 	bool any = false;
 	int i;
@@ -185,7 +188,7 @@ bool keys_environment(struct keys *k)
 
 		if (s == NULL)
 			continue;
-		any = true;
+		any = any || (set >> i & 1) != 0;
 		keep(k, (enum key)i, s, strlen(s));
 		/* /proc/PID/environ shows this very memory. */
 		explicit_bzero(s, strlen(s));
@@ -193,31 +196,29 @@ bool keys_environment(struct keys *k)
 	return any;
 }
 
-/* Names what is wrong with a credential, never its value. */
-static void say_names(struct text *error, int key, const char *source)
+/* How the credential may be called, in brackets. */
+static void say_names(struct text *error, int key, bool variable)
 {
 	const char *const *names = key_names[key].names;
+	int i;
 
 	text_str(error, " (");
-	if (source == NULL) {
-		text_str(error, key_names[key].variable);
-	} else {
-		text_str(error, names[0]);
-		text_str(error, ", ");
-		text_str(error, names[1]);
-		text_str(error, " or ");
-		text_str(error, names[2]);
+	text_str(error, variable ? key_names[key].variable : names[0]);
+	for (i = 1; !variable && i < 3 && names[i] != NULL; i++) {
+		text_str(error, i == 2 || names[i + 1] == NULL ? " or " : ", ");
+		text_str(error, names[i]);
 	}
 	text_str(error, ")");
 }
 
-bool keys_complete(const struct keys *k, const char *source, struct text *error)
+bool keys_complete(const struct keys *k, unsigned set, const char *source,
+		   struct text *error)
 {
 	static const char *const what[KEYS] = {
-		"consumer key",
-		"consumer secret",
-		"access token",
-		"access token secret",
+		"consumer key", "consumer secret",
+		"access token", "access token secret",
+		"bearer token", "user name",
+		"password",
 	};
 	const char *s;
 	int i;
@@ -226,14 +227,14 @@ bool keys_complete(const struct keys *k, const char *source, struct text *error)
 		s = k->value[i];
 		while ((unsigned char)*s >= ' ' && *s != 127)
 			s++;
-		if (*s == '\0' && s > k->value[i])
+		if ((set >> i & 1) == 0 || (*s == '\0' && s > k->value[i]))
 			continue;
 		text_str(error, source == NULL ? "the environment" : source);
-		text_str(error, *s == '\0' ? " has no "
-					   : " has a control "
-					     "character in the ");
+		text_str(error, *s == '\0'
+				    ? " has no "
+				    : " has a control character in the ");
 		text_str(error, what[i]);
-		say_names(error, i, source);
+		say_names(error, i, source == NULL);
 		return false;
 	}
 	return true;

@@ -9,8 +9,16 @@ enum key {
 	KEY_CONSUMER_SECRET,
 	KEY_TOKEN,
 	KEY_TOKEN_SECRET,
+	KEY_BEARER,
+	KEY_USER,
+	KEY_PASSWORD,
 	KEYS
 };
+
+/* A set of credentials, a bit for each, is what a way to authenticate needs. */
+#define KEYS_OAUTH1 0x0fu
+#define KEYS_BEARER 0x10u
+#define KEYS_BASIC 0x60u
 
 struct keys {
 	char value[KEYS][KEY_SIZE]; /* NUL-terminated; empty if not given */
@@ -26,13 +34,15 @@ bool keys_parse(struct keys *k, const char *p, size_t n, struct text *error);
 bool keys_read(struct keys *k, const char *file, struct text *error,
 	       bool *open_to_others);
 
-/* Take CONSUMER_KEY, CONSUMER_SECRET, ACCESS_TOKEN and ACCESS_TOKEN_SECRET
- * out of the environment, and wipe them there. Returns whether any was set. */
-bool keys_environment(struct keys *k);
+/* Take CONSUMER_KEY, CONSUMER_SECRET, ACCESS_TOKEN, ACCESS_TOKEN_SECRET,
+ * BEARER_TOKEN, BASIC_USER and BASIC_PASSWORD out of the environment, and wipe
+ * them there. Returns whether any of the set was there. */
+bool keys_environment(struct keys *k, unsigned set);
 
-/* Is every credential there? If not, the error says which one is missing or
- * has a control character, and how it may be called in source. */
-bool keys_complete(const struct keys *k, const char *source,
+/* Is every credential of the set there? If not, the error says which one is
+ * missing or has a control character, and how it may be called in source, which
+ * is NULL for the environment. */
+bool keys_complete(const struct keys *k, unsigned set, const char *source,
 		   struct text *error);
 
 #endif

@@ -9,11 +9,11 @@
 #define LINE_MAX_SIZE (1u << 20) /* bytes of a line, its end not counted */
 
 enum lines_event {
-	LINES_MORE,	 /* all input is used */
-	LINES_MESSAGE,	 /* a valid object */
+	LINES_MORE,      /* all input is used */
+	LINES_MESSAGE,   /* a valid object */
 	LINES_KEEPALIVE, /* an empty line, or one of white space alone */
 	LINES_MALFORMED, /* reported, not written */
-	LINES_TOO_LONG	 /* the same: more than LINE_MAX_SIZE bytes */
+	LINES_TOO_LONG   /* the same: more than LINE_MAX_SIZE bytes */
 };
 
 /* A line without its end. The bytes are valid until the next call. */
@@ -23,20 +23,20 @@ struct line {
 	enum json_class class; /* of a message */
 	enum json_error error; /* of a malformed one */
 	uint64_t offset;       /* of the error */
-	uint64_t size;	       /* of the whole line */
+	uint64_t size;         /* of the whole line */
 };
 
 struct lines {
 	struct json_scan scan;
-	bool ended;	 /* the line is delivered: forget it next */
-	bool skipping;	 /* the line is bad: on to its end */
-	bool cr;	 /* the last byte read was a CR */
-	uint64_t size;	 /* bytes of this line so far */
+	bool ended;      /* the line is delivered: forget it next */
+	bool skipping;   /* the line is bad: on to its end */
+	bool cr;         /* the last byte read was a CR */
+	uint64_t size;   /* bytes of this line so far */
 	uint64_t bad_at; /* offset of the error, if skipping */
-	size_t n;	 /* bytes carried over in buf */
-	size_t read;	 /* of these; the rest is to be read again */
-	size_t start;	 /* where the message's last physical line begins */
-	size_t drop;	 /* the delivered bytes of buf */
+	size_t n;        /* bytes carried over in buf */
+	size_t read;     /* of these; the rest is to be read again */
+	size_t start;    /* where the message's last physical line begins */
+	size_t drop;     /* the delivered bytes of buf */
 	unsigned char buf[LINE_MAX_SIZE + 2];
 };
 

@@ -3,6 +3,8 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,8 +33,9 @@ static bool put(const char *p, size_t n)
 	       write(STDERR_FILENO, p, n) > 0;
 }
 
-__attribute__((format(printf, 2, 0))) static bool
-put_format(const char *end, const char *format, va_list ap)
+/* The time and the program's name before what is formatted, an LF behind. */
+__attribute__((format(printf, 1, 0))) static bool put_format(const char *format,
+							     va_list ap)
 {
 	char line[LINE], stamp[32];
 	struct timespec now;
@@ -51,8 +54,11 @@ put_format(const char *end, const char *format, va_list ap)
 	n += size > 0 ? (size_t)size : 0;
 	if (n > sizeof line - 2)
 		n = sizeof line - 2;
-	n += (size_t)snprintf(line + n, sizeof line - n, "%s", end);
-	return put(line, n);
+	line[n++] = '\n';
+	if (!put(line, n))
+		return false;
+	live_drawn = false;
+	return true;
 }
 
 __attribute__((format(printf, 1, 2))) static bool put_line(const char *format,
@@ -62,9 +68,8 @@ __attribute__((format(printf, 1, 2))) static bool put_line(const char *format,
 	bool ok;
 
 	va_start(ap, format);
-	ok = put_format("\n", format, ap);
+	ok = put_format(format, ap);
 	va_end(ap);
-	live_drawn = live_drawn && !ok;
 	return ok;
 }
 
@@ -77,20 +82,26 @@ void log_line(enum log_level level, const char *format, ...)
 	if (lost > 0 && put_line("stderr was full: %lu lines left out", lost))
 		lost = 0;
 	va_start(ap, format);
-	if (put_format("\n", format, ap))
-		live_drawn = false;
-	else
-		lost++;
+	lost += put_format(format, ap) ? 0 : 1;
 	va_end(ap);
 }
 
+/* A line that were wider than the terminal could not be redrawn. */
 void log_live(const char *format, ...)
 {
+	struct winsize size = { 0, 80, 0, 0 };
+	char line[256] = "\r\033[K";
+	size_t start = strlen(line), n;
 	va_list ap;
 
 	if (!has_live)
 		return;
 	va_start(ap, format);
-	live_drawn = put_format("", format, ap) || live_drawn;
+	vsnprintf(line + start, sizeof line - start, format, ap);
 	va_end(ap);
+	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+	n = strlen(line);
+	if (size.ws_col > 0 && n - start >= size.ws_col)
+		n = start + size.ws_col - 1u;
+	live_drawn = put(line, n) || live_drawn;
 }

@@ -46,7 +46,7 @@ void loop_signals(void)
 	sigaction(SIGXFSZ, &a, NULL); /* as does EFBIG */
 }
 
-static uint64_t clock_ms(clockid_t id)
+uint64_t clock_ms(clockid_t id)
 {
 	struct timespec t;
 
@@ -150,6 +150,8 @@ static bool deliver(struct loop *l, uint64_t now)
 	}
 	if (line->class == JSON_WARNING)
 		report_warning(&l->report, now);
+	else if (line->class == JSON_OTHER && l->config.session.v2)
+		report_errors(&l->report);
 	return true;
 }
 
@@ -277,6 +279,8 @@ static void periodic(struct loop *l, uint64_t now)
 {
 	if (stats_wanted != 0 || now >= l->next_stats)
 		report_stats(&l->report);
+	if (stats_wanted != 0)
+		report_coverage(&l->report, now);
 	stats_wanted = 0;
 	if (now >= l->next_stats)
 		l->next_stats = now + l->config.stats;

@@ -5,18 +5,20 @@
 
 #include "report.h"
 
+#include <time.h>
+
 struct loop_config {
 	struct session_config session;
 	uint64_t stats; /* ms between statistics lines; 0: at the end only */
-	bool live;	/* draw the live line */
-	bool discard;	/* count messages, but do not write them */
+	bool live;      /* draw the live line */
+	bool discard;   /* count messages, but do not write them */
 	void (*forget)(void); /* wipes all secrets, in a look-up's child */
 };
 
 enum loop_end {
 	LOOP_DONE,
-	LOOP_FATAL,	 /* irrecoverable, and said so */
-	LOOP_OUTPUT,	 /* output failed, and said so */
+	LOOP_FATAL,      /* irrecoverable, and said so */
+	LOOP_OUTPUT,     /* output failed, and said so */
 	LOOP_READER_GONE /* the reader of stdout went away */
 };
 
@@ -28,8 +30,8 @@ struct loop {
 	struct request *request;
 	struct output out, notices;
 	bool has_notices;
-	size_t sent;	  /* bytes of the request */
-	bool holding;	  /* a message waits for room in the output */
+	size_t sent;      /* bytes of the request */
+	bool holding;     /* a message waits for room in the output */
 	size_t hold_used; /* input bytes to acknowledge once it is taken */
 	bool full_said;
 	uint64_t next_stats, next_live;
@@ -43,6 +45,9 @@ void loop_signals(void);
 /* Run to the end. request, out, notices, net.tls's anchors, config and
  * report.notices_file are set; all else is zero. */
 enum loop_end loop_run(struct loop *l);
+
+/* A clock of the system, in milliseconds. */
+uint64_t clock_ms(clockid_t id);
 
 /* Fill p[0..n-1] with random bytes, or end the program: without them neither
  * TLS nor a signature is safe. */

@@ -31,16 +31,16 @@ struct net {
 	uint64_t unix_time;
 	unsigned char seed[TLS_SEED];
 	uint64_t deadline; /* of the look-up or of this address */
-	uint64_t until;	   /* of the whole attempt */
+	uint64_t until;    /* of the whole attempt */
 	struct resolve resolve;
 	struct address list[ADDRESSES_MAX];
 	size_t count, next;
-	int fd;	       /* -1 if there is none */
+	int fd;        /* -1 if there is none */
 	char peer[64]; /* "192.0.2.1 port 443" */
 	char error[640];
 	bool bad_certificate;
 	bool cannot_send;  /* a write failed; what comes is still read */
-	size_t from, n;	   /* received bytes not yet fed to TLS */
+	size_t from, n;    /* received bytes not yet fed to TLS */
 	uint64_t progress; /* bytes fed or acknowledged so far */
 	unsigned char in[NET_BUFFER];
 	struct tls tls; /* anchors set by the caller, once */

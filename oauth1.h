@@ -26,12 +26,12 @@ struct oauth1 {
 /* One signature's inputs beside the credentials. The strings are the
  * caller's. */
 struct oauth1_request {
-	const char *method;	    /* GET or POST */
-	const char *url;	    /* base string URI (3.4.1.2): no query */
+	const char *method;         /* GET or POST */
+	const char *url;            /* base string URI (3.4.1.2): no query */
 	const struct param *params; /* body and query together */
-	size_t nparams;		    /* at most PARAMS_MAX */
-	const char *nonce;	    /* letters and digits */
-	const char *timestamp;	    /* seconds since 1970, in decimal */
+	size_t nparams;             /* at most PARAMS_MAX */
+	const char *nonce;          /* letters and digits */
+	const char *timestamp;      /* seconds since 1970, in decimal */
 };
 
 /* Append n bytes percent-encoded (RFC 3986 section 2.1; RFC 5849, 3.6). */

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define LEAST (LINE_MAX_SIZE + 1u) /* a line and its LF */
-#define RELEASE (1u << 20)	   /* give back memory above this */
+#define RELEASE (1u << 20)         /* give back memory above this */
 
 /* linux/fs.h; pipes know it since Linux 6.4 */
 #define RWF_NOWAIT_FLAG 0x00000008

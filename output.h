@@ -14,13 +14,13 @@ struct output {
 	unsigned char *ring; /* size bytes, mapped once */
 	size_t size, limit;  /* limit: what may be held, at most size */
 	size_t head, held;   /* where the held bytes begin, how many they are */
-	size_t partial;	     /* bytes of the first held line that are out */
-	size_t peak;	     /* the most that was ever held */
-	uint64_t lines;	     /* that were held or written so far */
-	int error;	     /* errno of a write that failed for good, or 0 */
-	bool is_file;	     /* a regular file */
+	size_t partial;      /* bytes of the first held line that are out */
+	size_t peak;         /* the most that was ever held */
+	uint64_t lines;      /* that were held or written so far */
+	int error;           /* errno of a write that failed for good, or 0 */
+	bool is_file;        /* a regular file */
 	bool never_blocks;   /* that, or /dev/null and its like */
-	bool no_wait;	     /* the kernel can refuse to block on this pipe */
+	bool no_wait;        /* the kernel can refuse to block on this pipe */
 };
 
 /* Prepare to hold up to limit bytes, but at least a line, for fd. If so much

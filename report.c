@@ -2,10 +2,12 @@
 
 #include "log.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SKEW 300u /* seconds that clocks may differ */
 
@@ -55,17 +57,32 @@ static double seconds(uint64_t ms)
 	return (double)ms / 1000;
 }
 
-void report_resumed(const struct report *r)
+/* A time of the session's clock in UTC, in one of a few static buffers. */
+static const char *stamp(const struct session *s, uint64_t ms)
 {
-	const struct session_gap *gap = &r->session->gap;
-	time_t start = (time_t)((gap->start + r->session->epoch) / 1000);
-	char stamp[32] = "";
+	static char buf[2][32];
+	static unsigned next;
+	time_t t = (time_t)((ms + s->epoch) / 1000);
+	char *p = buf[next++ % 2];
 	struct tm tm;
 
-	if (gmtime_r(&start, &tm) != NULL)
-		strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	log_line(LOG_INFO, "gap of %.1f s since %s: %s", seconds(gap->ms),
-		 stamp, cause_text(gap->cause));
+	if (gmtime_r(&t, &tm) == NULL ||
+	    strftime(p, sizeof buf[0], "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		return "-";
+	return p;
+}
+
+static void log_gap(const char *what, const struct session *s,
+		    const struct session_gap *gap)
+{
+	log_line(LOG_INFO, "%sgap of %.1f s since %s: %s", what,
+		 seconds(gap->ms), stamp(s, gap->start),
+		 cause_text(gap->cause));
+}
+
+void report_resumed(const struct report *r)
+{
+	log_gap("", r->session, &r->session->gap);
 }
 
 void report_bad_line(const struct report *r)
@@ -117,6 +134,18 @@ void report_warning(const struct report *r, uint64_t now)
 		 find(r, code, a, sizeof a), find(r, full, b, sizeof b));
 }
 
+void report_errors(const struct report *r)
+{
+	static const char *const title[] = { "errors", "title", NULL };
+	static const char *const detail[] = { "errors", "detail", NULL };
+	char a[128], b[512];
+
+	find(r, title, a, sizeof a);
+	find(r, detail, b, sizeof b);
+	if (*a != '\0' || *b != '\0')
+		log_line(LOG_INFO, "the service says: %s: %s", a, b);
+}
+
 /* The first place of word in p[0..n-1], or n. */
 static size_t find_word(const char *p, size_t n, const char *word)
 {
@@ -128,26 +157,53 @@ static size_t find_word(const char *p, size_t n, const char *word)
 	return n;
 }
 
+/* Of a problem (RFC 9457) that came whole, title and detail. */
+static bool put_problem(struct text *t, const struct session *s)
+{
+	static const char *const title[] = { "title", NULL };
+	static const char *const detail[] = { "detail", NULL };
+	static struct json_scan scan;
+	struct json_value a, b;
+	size_t at = 0, from;
+
+	json_init(&scan, "");
+	do {
+		from = at;
+		at += json_scan(&scan, (const unsigned char *)s->excerpt + at,
+				s->excerpt_n - at);
+	} while (at > from && at < s->excerpt_n);
+	if (scan.place != JSON_DONE || !json_find(s->excerpt, detail, &b))
+		return false;
+	json_find(s->excerpt, title, &a);
+	text_str(t, ": ");
+	text_printable(t, a.p, a.n);
+	text_str(t, ": ");
+	text_printable(t, b.p, b.n);
+	return true;
+}
+
 /* What the server said, up to where it repeats our credentials. */
 static void put_excerpt(struct text *t, const struct report *r)
 {
 	const struct session *s = r->session;
+	const char *own = r->request->authorization;
 	const char *const stop[] = { r->request->oauth.consumer_key,
 				     r->request->oauth.token,
+				     own + strcspn(own, " "),
 				     "oauth_signature" };
 	size_t n = s->excerpt_n, i;
+	bool cut;
 
 	for (i = 0; i < sizeof stop / sizeof stop[0]; i++)
 		n = find_word(s->excerpt, n, stop[i]);
+	if (n == s->excerpt_n && put_problem(t, s))
+		return;
+	cut = n < s->excerpt_n;
 	while (n > 0 && (unsigned char)s->excerpt[n - 1] <= ' ')
 		n--;
-	if (n > 0) {
-		text_str(t, ": ");
-		text_printable(t, s->excerpt, n);
-	}
-	if (n < s->excerpt_n &&
-	    find_word(s->excerpt, s->excerpt_n, stop[2]) < s->excerpt_n)
-		text_str(t, " (the rest repeats the request)");
+	text_str(t, n > 0 || cut ? ": " : "");
+	text_printable(t, s->excerpt, n);
+	text_str(t, cut ? " (the rest repeats the request)" : "");
 }
 
 /* What usually helps. */
@@ -235,6 +291,7 @@ static void put_cause(struct text *t, const struct report *r)
 	case CAUSE_CUT:
 	case CAUSE_STALL:
 	case CAUSE_LIMIT_LINE:
+	case CAUSE_UPSTREAM:
 	case CAUSE_COUNT:
 	case CAUSE_DURATION:
 	case CAUSE_STOPPED:
@@ -274,6 +331,114 @@ void report_stats(const struct report *r)
 		 withheld_min(&s->withheld), n->malformed, n->keepalives,
 		 n->bytes, n->connects, n->gaps, seconds(n->gap_ms),
 		 r->out->held + (r->notices != NULL ? r->notices->held : 0));
+}
+
+/* Milliseconds with a stream, up to now. */
+static uint64_t connected(const struct session *s, uint64_t now)
+{
+	return s->stats.connected_ms +
+	       (s->phase == SESSION_BODY ? now - s->opened : 0);
+}
+
+static double percent(double part, double whole)
+{
+	return whole > 0 ? 100 * part / whole : 0;
+}
+
+void report_coverage(const struct report *r, uint64_t now)
+{
+	const struct session *s = r->session;
+	double run = seconds(now - s->started);
+	double up = seconds(connected(s, now));
+	uint64_t sum = withheld_sum(&s->withheld);
+	double seen = (double)(sum + s->stats.tweets);
+	size_t i;
+
+	log_line(LOG_INFO, "coverage: connected %.1f s of %.1f s (%.2f%%)", up,
+		 run, percent(up, run));
+	for (i = 0; i < SESSION_GAPS && s->longest[i].ms > 0; i++)
+		log_gap("coverage: ", s, &s->longest[i]);
+	if (sum > 0)
+		log_line(LOG_INFO,
+			 "coverage: %" PRIu64 " tweets withheld, at least "
+			 "%" PRIu64 ": %.2f%% of those that matched",
+			 sum, withheld_min(&s->withheld),
+			 percent((double)sum, seen));
+	if (s->stats.malformed > 0)
+		log_line(LOG_INFO, "coverage: %" PRIu64 " malformed lines",
+			 s->stats.malformed);
+}
+
+/* A string as JSON. */
+static void put_json(int fd, const char *s)
+{
+	dprintf(fd, "\"");
+	for (; *s != '\0'; s++) {
+		if (*s == '"' || *s == '\\')
+			dprintf(fd, "\\%c", *s);
+		else if ((unsigned char)*s < ' ')
+			dprintf(fd, "\\u%04x", (unsigned)*s);
+		else
+			dprintf(fd, "%c", *s);
+	}
+	dprintf(fd, "\"");
+}
+
+static void put_request(int fd, const struct request *r)
+{
+	size_t i;
+
+	dprintf(fd, ",\"url\":");
+	put_json(fd, r->url.base);
+	dprintf(fd, ",\"parameters\":{");
+	for (i = 0; i < r->nparams; i++) {
+		dprintf(fd, i > 0 ? "," : "");
+		put_json(fd, r->params[i].name);
+		dprintf(fd, ":");
+		put_json(fd, r->params[i].value);
+	}
+	dprintf(fd, "}");
+}
+
+static void put_gaps(int fd, const struct session *s)
+{
+	size_t i;
+
+	dprintf(fd, ",\"gaps\":%" PRIu64 ",\"gap_s\":%.3f,\"longest_gaps\":[",
+		s->stats.gaps, seconds(s->stats.gap_ms));
+	for (i = 0; i < SESSION_GAPS && s->longest[i].ms > 0; i++)
+		dprintf(
+		    fd,
+		    "%s{\"start\":\"%s\",\"seconds\":%.3f,\"cause\":\"%s\"}",
+		    i > 0 ? "," : "", stamp(s, s->longest[i].start),
+		    seconds(s->longest[i].ms), cause_text(s->longest[i].cause));
+	dprintf(fd, "]");
+}
+
+bool report_write(const struct report *r, int fd, uint64_t now)
+{
+	const struct session *s = r->session;
+
+	if (ftruncate(fd, 0) < 0 && errno != EINVAL)
+		return false;
+	dprintf(fd, "{\"program\":\"tstream %s\"", TSTREAM_VERSION);
+	put_request(fd, r->request);
+	dprintf(fd,
+		",\"start\":\"%s\",\"end\":\"%s\",\"run_s\":%.3f,"
+		"\"connected_s\":%.3f,\"connects\":%" PRIu64,
+		stamp(s, s->started), stamp(s, now), seconds(now - s->started),
+		seconds(connected(s, now)), s->stats.connects);
+	put_gaps(fd, s);
+	return dprintf(fd,
+		       ",\"tweets\":%" PRIu64 ",\"notices\":%" PRIu64
+		       ",\"withheld\":%" PRIu64 ",\"withheld_min\":%" PRIu64
+		       ",\"withheld_ambiguous\":%" PRIu64
+		       ",\"malformed\":%" PRIu64 ",\"keepalives\":%" PRIu64
+		       ",\"bytes\":%" PRIu64 "}\n",
+		       s->stats.tweets, s->stats.notices,
+		       withheld_sum(&s->withheld), withheld_min(&s->withheld),
+		       s->withheld.ambiguous, s->stats.malformed,
+		       s->stats.keepalives, s->stats.bytes) > 0;
 }
 
 void report_live(struct report *r, uint64_t now)

@@ -31,10 +31,17 @@ void report_resumed(const struct report *r);
 
 /* A line that is not written, or a warning of the service. */
 void report_bad_line(const struct report *r);
+void report_errors(const struct report *r); /* of v2, if the line is one */
 void report_warning(const struct report *r, uint64_t now);
 
 /* The statistics line. */
 void report_stats(const struct report *r);
+
+/* What the collection covers and missed, in a few lines for people, and as one
+ * JSON object into fd, whose old content goes. False, with errno, if that
+ * failed. */
+void report_coverage(const struct report *r, uint64_t now);
+bool report_write(const struct report *r, int fd, uint64_t now);
 
 /* Redraw the live line, where stderr is a terminal. */
 void report_live(struct report *r, uint64_t now);

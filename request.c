@@ -82,7 +82,7 @@ static void put_oauth(struct request *r, struct text *t, struct text *base,
 	struct text time;
 	struct oauth1_request sign = {
 		r->get ? "GET" : "POST", r->url.base, all,
-		r->nquery + r->nparams,	 nonce,	      stamp
+		r->nquery + r->nparams,  nonce,       stamp
 	};
 
 	text_init(&time, stamp, sizeof stamp);
@@ -90,6 +90,46 @@ static void put_oauth(struct request *r, struct text *t, struct text *base,
 	memcpy(all, r->query, r->nquery * sizeof all[0]);
 	memcpy(all + r->nquery, r->params, r->nparams * sizeof all[0]);
 	oauth1_sign(&r->oauth, &sign, base, t);
+}
+
+void request_bearer(struct request *r, const char *token)
+{
+	struct text t;
+
+	r->auth = AUTH_BEARER;
+	text_init(&t, r->authorization, sizeof r->authorization);
+	text_str(&t, "Bearer ");
+	text_str(&t, token);
+}
+
+void request_basic(struct request *r, const char *user, const char *password)
+{
+	char pair[2 * KEY_SIZE];
+	struct text t;
+
+	r->auth = AUTH_BASIC;
+	text_init(&t, pair, sizeof pair);
+	text_str(&t, user);
+	text_str(&t, ":");
+	text_str(&t, password);
+	text_init(&t, r->authorization, sizeof r->authorization);
+	text_str(&t, "Basic ");
+	base64(&t, (const unsigned char *)pair, strlen(pair));
+	explicit_bzero(pair, sizeof pair);
+}
+
+static void put_authorization(struct request *r, struct text *t,
+			      struct text *base, const char *nonce,
+			      uint64_t unix_time)
+{
+	if (r->auth == AUTH_NONE)
+		return;
+	text_str(t, "Authorization: ");
+	if (r->auth == AUTH_OAUTH1)
+		put_oauth(r, t, base, nonce, unix_time);
+	else
+		text_str(t, r->authorization);
+	text_str(t, "\r\n");
 }
 
 bool request_build(struct request *r, const char *nonce, uint64_t unix_time)
@@ -103,9 +143,7 @@ bool request_build(struct request *r, const char *nonce, uint64_t unix_time)
 		return false;
 	form_encode(&body, r->params, r->nparams);
 	put_head(r, &head);
-	text_str(&head, "Authorization: ");
-	put_oauth(r, &head, &base, nonce, unix_time);
-	text_str(&head, "\r\n");
+	put_authorization(r, &head, &base, nonce, unix_time);
 	if (!r->get) {
 		text_str(&head, "Content-Type: "
 				"application/x-www-form-urlencoded\r\n"

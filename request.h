@@ -7,9 +7,11 @@
 #include "oauth1.h"
 
 #define TSTREAM_VERSION "1.0"
-#define REQUEST_HEADERS 16		    /* of the caller's own */
-#define REQUEST_BODY (256u * 1024)	    /* bytes of a form */
+#define REQUEST_HEADERS 16                  /* of the caller's own */
+#define REQUEST_BODY (256u * 1024)          /* bytes of a form */
 #define REQUEST_HEAD (REQUEST_BODY + 16384) /* a GET has its form there */
+
+enum auth { AUTH_OAUTH1, AUTH_BEARER, AUTH_BASIC, AUTH_NONE };
 
 struct request {
 	struct http_url url;
@@ -19,7 +21,9 @@ struct request {
 	struct param query[PARAMS_MAX]; /* of the URL, decoded */
 	size_t nquery;
 	char decoded[sizeof((struct http_url *)0)->query + 2 * PARAMS_MAX];
-	struct oauth1 oauth;
+	enum auth auth;
+	struct oauth1 oauth;      /* for AUTH_OAUTH1 */
+	char authorization[1024]; /* the header's value for _BEARER, _BASIC */
 	const char *headers[REQUEST_HEADERS]; /* "Name: value", the caller's */
 	size_t nheaders;
 	/* What request_build makes: */
@@ -33,6 +37,10 @@ const char *request_url(struct request *r, const char *url);
 
 /* Set a parameter; one of that name is replaced. False: there are too many. */
 bool request_param(struct request *r, const char *name, const char *value);
+
+/* Set what AUTH_BEARER or AUTH_BASIC (RFC 6750, 2.1; RFC 7617, 2) sends. */
+void request_bearer(struct request *r, const char *token);
+void request_basic(struct request *r, const char *user, const char *password);
 
 /* Write head, body and base for one attempt. nonce is of letters and digits,
  * unix_time in seconds. Returns false if it does not fit. */

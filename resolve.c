@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define CHILD_SECONDS 15 /* it ends by itself should its parent be gone */
-#define FDS_MAX 64	 /* more than we ever have open */
+#define FDS_MAX 64       /* more than we ever have open */
 
 const char *resolve_text(enum resolve_result r)
 {

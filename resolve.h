@@ -17,10 +17,10 @@ struct address {
 
 enum resolve_result {
 	RESOLVE_OK,
-	RESOLVE_MORE,	   /* no answer yet */
+	RESOLVE_MORE,      /* no answer yet */
 	RESOLVE_NO_NAME,   /* there is no such host */
 	RESOLVE_NO_ANSWER, /* the name servers do not say */
-	RESOLVE_FAILED,	   /* the look-up itself went wrong */
+	RESOLVE_FAILED,    /* the look-up itself went wrong */
 	RESOLVE_RESULTS
 };
 
@@ -29,7 +29,7 @@ const char *resolve_text(enum resolve_result r);
 
 struct resolve {
 	pid_t pid; /* of the child, 0 if there is none */
-	int fd;	   /* to poll for reading while there is */
+	int fd;    /* to poll for reading while there is */
 	size_t n;
 	unsigned char buf[1 + ADDRESSES_MAX * sizeof(struct address)];
 };

@@ -7,7 +7,7 @@
 
 #include <bearssl.h>
 
-#define ROOTS_MAX 512		 /* certificates of a file */
+#define ROOTS_MAX 512            /* certificates of a file */
 #define ROOTS_BYTES (256 * 1024) /* of all their names and keys */
 
 struct roots {

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define RESET_MAX 86400u /* seconds; a longer wait is not believed */
+
 const char *cause_text(enum cause c)
 {
 	static const char *const text[CAUSES] = {
@@ -20,6 +22,7 @@ const char *cause_text(enum cause c)
 		[CAUSE_STALL] = "the stream stalled",
 		[CAUSE_DISCONNECT] = "the server sent a disconnect message",
 		[CAUSE_LIMIT_LINE] = "too many connections for this user",
+		[CAUSE_UPSTREAM] = "the service disconnected the stream",
 		[CAUSE_COUNT] = "the wanted number of tweets is there",
 		[CAUSE_DURATION] = "the wanted time is over",
 		[CAUSE_STOPPED] = "stopped",
@@ -97,6 +100,7 @@ static enum backoff_event judge(const struct session *s)
 	case CAUSE_PROTOCOL:
 	case CAUSE_EOF:
 	case CAUSE_CUT:
+	case CAUSE_UPSTREAM:
 		return had_stream ? BACKOFF_ENDED : BACKOFF_NETWORK;
 	case CAUSE_CERTIFICATE:
 		return s->ever_opened ? BACKOFF_SERVER : BACKOFF_FATAL;
@@ -147,6 +151,20 @@ static void end_gap(struct session *s, uint64_t now)
 	s->longest[i] = s->gap;
 }
 
+/* v2 has a 429 for requests made too often: it says when they may go on. Such
+ * a wait is no backoff. Returns ms, or 0 where the policy decides. */
+static uint64_t wait_for_reset(const struct session *s, uint64_t now)
+{
+	uint64_t unix_now = (now + s->epoch) / 1000;
+	uint64_t reset = s->head.limit_reset;
+
+	if (!s->config.v2 || s->cause != CAUSE_STATUS ||
+	    s->head.status != 429 || !s->head.limit_spent ||
+	    reset <= unix_now || reset - unix_now > RESET_MAX)
+		return 0;
+	return (reset - unix_now) * 1000;
+}
+
 static enum session_event finish(struct session *s, uint64_t now)
 {
 	bool asked = s->cause == CAUSE_STATUS && s->head.status != 0;
@@ -156,7 +174,9 @@ static enum session_event finish(struct session *s, uint64_t now)
 	    !http_body_may_end(&s->body))
 		s->cause = CAUSE_CUT;
 	s->verdict = judge(s);
-	s->wait = backoff_next(&s->backoff, s->verdict, now);
+	s->wait = wait_for_reset(s, now);
+	if (s->wait == 0)
+		s->wait = backoff_next(&s->backoff, s->verdict, now);
 	if (asked && (s->head.status == 420 || s->head.status == 429 ||
 		      s->head.status == 503))
 		s->wait = backoff_retry_after(s->wait, s->head.retry_after);
@@ -269,6 +289,28 @@ static void take_disconnect(struct session *s)
 	session_end(s, CAUSE_DISCONNECT);
 }
 
+static bool ends_with(struct json_value v, const char *end)
+{
+	size_t n = strlen(end);
+
+	return v.n >= n && memcmp(v.p + v.n - n, end, n) == 0;
+}
+
+/* An errors object of v2. Its type's end is what X has not renamed. */
+static void take_errors(struct session *s)
+{
+	static const char *const path[] = { "errors", "type", NULL };
+	struct json_value type;
+
+	if (!json_find((const char *)s->line.p, path, &type) &&
+	    !json_find((const char *)s->line.p, path + 1, &type))
+		return;
+	if (ends_with(type, "/operational-disconnect"))
+		session_end(s, CAUSE_UPSTREAM);
+	else if (ends_with(type, "/streaming-connection"))
+		session_end(s, CAUSE_LIMIT_LINE);
+}
+
 static enum session_event take_message(struct session *s)
 {
 	if (s->line.class == JSON_TWEET) {
@@ -282,6 +324,8 @@ static enum session_event take_message(struct session *s)
 		take_limit(s);
 	else if (s->line.class == JSON_DISCONNECT)
 		take_disconnect(s);
+	else if (s->line.class == JSON_OTHER && s->config.v2)
+		take_errors(s);
 	return SESSION_MESSAGE;
 }
 

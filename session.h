@@ -12,21 +12,22 @@
 #include "withheld.h"
 
 #define SESSION_EXCERPT 1024   /* bytes of an error's body that are kept */
-#define SESSION_GAPS 5	       /* the longest ones that are remembered */
+#define SESSION_GAPS 5         /* the longest ones that are remembered */
 #define SESSION_ATTEMPT 30000u /* connect, handshake and head, in ms */
 
 struct session_config {
 	const char *tweet_key;
-	uint64_t stall;	   /* ms without a body byte; 0 for never */
+	uint64_t stall;    /* ms without a body byte; 0 for never */
 	uint64_t duration; /* ms; 0 for no end */
-	uint64_t count;	   /* tweets; 0 for no end */
+	uint64_t count;    /* tweets; 0 for no end */
+	bool v2;           /* X API v2: its errors objects, its second 429 */
 };
 
 enum session_phase {
-	SESSION_WAIT,	 /* for the next attempt, until due */
+	SESSION_WAIT,    /* for the next attempt, until due */
 	SESSION_CONNECT, /* the connection is being made */
-	SESSION_HEAD,	 /* the request is on its way, a head expected */
-	SESSION_ERROR,	 /* the body of an error is being read */
+	SESSION_HEAD,    /* the request is on its way, a head expected */
+	SESSION_ERROR,   /* the body of an error is being read */
 	SESSION_BODY,
 	SESSION_OVER /* nothing more is to be done */
 };
@@ -34,18 +35,19 @@ enum session_phase {
 /* Why a connection ended, or was not had. */
 enum cause {
 	CAUSE_NONE,
-	CAUSE_NETWORK,	   /* names, TCP, TLS: net knows more */
+	CAUSE_NETWORK,     /* names, TCP, TLS: net knows more */
 	CAUSE_CERTIFICATE, /* the same */
 	CAUSE_NO_RESPONSE, /* the connection ended before a head was whole */
-	CAUSE_TIMEOUT,	   /* the attempt took too long */
-	CAUSE_PROTOCOL,	   /* see http_error */
-	CAUSE_STATUS,	   /* see head.status and excerpt */
-	CAUSE_EOF,	   /* the body ended as announced */
-	CAUSE_CUT,	   /* the body was cut */
+	CAUSE_TIMEOUT,     /* the attempt took too long */
+	CAUSE_PROTOCOL,    /* see http_error */
+	CAUSE_STATUS,      /* see head.status and excerpt */
+	CAUSE_EOF,         /* the body ended as announced */
+	CAUSE_CUT,         /* the body was cut */
 	CAUSE_STALL,
 	CAUSE_DISCONNECT, /* see code */
-	CAUSE_LIMIT_LINE, /* "Exceeded connection limit for user" */
-	CAUSE_COUNT,	  /* as many tweets as were wanted */
+	CAUSE_LIMIT_LINE, /* the stream said: too many connections */
+	CAUSE_UPSTREAM,   /* v2: disconnected for operational reasons */
+	CAUSE_COUNT,      /* as many tweets as were wanted */
 	CAUSE_DURATION,
 	CAUSE_STOPPED, /* by the caller */
 	CAUSES
@@ -65,24 +67,24 @@ struct session_gap {
 };
 
 enum session_event {
-	SESSION_MORE,	  /* give more input, or wait */
-	SESSION_DIAL,	  /* connect now, then call session_connected */
-	SESSION_OPENED,	  /* a 200: the stream has begun */
+	SESSION_MORE,     /* give more input, or wait */
+	SESSION_DIAL,     /* connect now, then call session_connected */
+	SESSION_OPENED,   /* a 200: the stream has begun */
 	SESSION_RESUMED,  /* data again: gap tells how long there was none */
 	SESSION_MESSAGE,  /* line is to be written */
 	SESSION_BAD_LINE, /* line is to be reported */
-	SESSION_ENDED	  /* close the connection: see cause, verdict, wait */
+	SESSION_ENDED     /* close the connection: see cause, verdict, wait */
 };
 
 struct session {
 	struct session_config config;
 	enum session_phase phase;
 	uint64_t started;   /* the whole run */
-	uint64_t epoch;	    /* ms since 1970 at time 0 */
-	uint64_t due;	    /* of the wait's end, or of the attempt's */
+	uint64_t epoch;     /* ms since 1970 at time 0 */
+	uint64_t due;       /* of the wait's end, or of the attempt's */
 	uint64_t opened;    /* this stream */
 	uint64_t last_byte; /* of a body */
-	bool paused;	    /* a slow reader makes us wait */
+	bool paused;        /* a slow reader makes us wait */
 	bool ever_opened, in_gap, ending;
 	struct http_head head;
 	struct http_body body;
@@ -97,9 +99,9 @@ struct session {
 	/* Of the last end: */
 	enum cause cause;
 	enum http_error http_error;
-	uint64_t code;		    /* of a disconnect message */
+	uint64_t code;              /* of a disconnect message */
 	enum backoff_event verdict; /* FATAL and COMPLETE end the session */
-	uint64_t wait;		    /* ms until the next attempt */
+	uint64_t wait;              /* ms until the next attempt */
 };
 
 /* Begin, in a struct of zeros, at time now, unix_ms being the same moment since

@@ -4,8 +4,8 @@
 #include <strings.h>
 
 #define HANDSHAKE_MAX (128u * 1024) /* bytes; a chain is some 5,000 */
-#define RSA_MIN 256		    /* bytes of a modulus */
-#define DAYS_TO_1970 719528	    /* BearSSL counts from the year 0 */
+#define RSA_MIN 256                 /* bytes of a modulus */
+#define DAYS_TO_1970 719528         /* BearSSL counts from the year 0 */
 
 /* Beyond BearSSL's codes, which end below 1,024. */
 enum { TLS_NO_SAN = 1024, TLS_WILDCARD, TLS_TOO_LONG, TLS_STUCK };

@@ -16,7 +16,7 @@ struct withheld {
 	uint64_t counter[WITHHELD_COUNTERS]; /* ascending */
 	size_t n;
 	uint64_t before_sum, before_max; /* of earlier connections */
-	uint64_t ambiguous;		 /* notices that found no counter */
+	uint64_t ambiguous;              /* notices that found no counter */
 };
 
 /* A new connection: its counters begin anew. */

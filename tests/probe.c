@@ -261,6 +261,7 @@ static void probe_oauth(void)
 	strncpy(r.oauth.token, field(&at), KEY_SIZE - 1);
 	secret[1] = field(&at);
 	oauth1_key(&r.oauth, secret[0], secret[1]);
+	r.auth = AUTH_OAUTH1;
 	nonce = field(&at);
 	stamp = field(&at);
 	text_to_u64(stamp, strlen(stamp), UINT64_MAX, &unix_time);
@@ -332,8 +333,8 @@ static void probe_keys(void)
 	memset(&k, 0, sizeof k);
 	text_init(&error, why, sizeof why);
 	if (keys_parse(&k, (const char *)p, size, &error) &&
-	    keys_complete(&k, "FILE", &error)) {
-		for (i = 0; i < KEYS; i++) {
+	    keys_complete(&k, KEYS_OAUTH1, "FILE", &error)) {
+		for (i = 0; i <= KEY_TOKEN_SECRET; i++) {
 			print_hex(k.value[i], strlen(k.value[i]));
 			printf(" ");
 		}
@@ -382,13 +383,13 @@ int main(void)
 		char letter;
 		void (*probe)(void);
 	} probes[] = {
-		{ 'j', probe_json },	{ 'f', probe_find },
-		{ 'l', probe_lines },	{ 'h', probe_http },
+		{ 'j', probe_json },    { 'f', probe_find },
+		{ 'l', probe_lines },   { 'h', probe_http },
 		{ 'b', probe_backoff }, { 'c', probe_code },
-		{ 's', probe_sha1 },	{ 'm', probe_hmac },
-		{ 'o', probe_oauth },	{ 'w', probe_withheld },
-		{ 'u', probe_url },	{ 'k', probe_keys },
-		{ 'p', probe_plain },	{ 'e', probe_texts },
+		{ 's', probe_sha1 },    { 'm', probe_hmac },
+		{ 'o', probe_oauth },   { 'w', probe_withheld },
+		{ 'u', probe_url },     { 'k', probe_keys },
+		{ 'p', probe_plain },   { 'e', probe_texts },
 	};
 	size_t i;
 	int c;

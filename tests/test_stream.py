@@ -621,7 +621,7 @@ def test_every_message_once_over_reconnects(tstream, context):
     assert p.stdout == joined(tweets(5) + tweets(3) + tweets(2)) + BYE_LINE
     s = stats(p.stderr)
     assert s["connects"] == 4 and s["gaps"] == 3 and s["tweets"] == 10
-    assert len(re.findall(r"gap of [0-9.]+ s since 20", p.stderr)) == 3
+    assert len(re.findall(r"tstream: gap of [0-9.]+ s since 20", p.stderr)) == 3
 
 
 def test_stall(tstream):
@@ -1032,7 +1032,7 @@ def test_live_line_on_a_terminal(tstream):
 
 
 def test_manual_and_readme_name_every_option():
-    text = (ROOT / "tstream.c").read_text()
+    text = (ROOT / "options.c").read_text()
     options = re.findall(r'\{ "([a-z0-9-]+)", (?:no|required)_argument', text)
     assert len(options) > 15
     manual = (ROOT / "tstream.1").read_text()

@@ -19,7 +19,7 @@ static unsigned resumed; /* SESSION_RESUMED so far */
 
 static int set_up(void **state)
 {
-	struct session_config c = { "text", 90000, 0, 0 };
+	struct session_config c = { "text", 90000, 0, 0, false };
 
 	(void)state;
 	s = calloc(1, sizeof *s);
@@ -286,7 +286,7 @@ static void test_certificates(void **state)
 
 static void test_count_and_duration(void **state)
 {
-	struct session_config c = { "text", 90000, 60000, 2 };
+	struct session_config c = { "text", 90000, 60000, 2, false };
 
 	(void)state;
 	session_init(s, &c, now, 0);

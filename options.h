@@ -1,0 +1,30 @@
+/* The command line: what was asked for, checked as far as it can be without a
+ * look at any file. */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include "loop.h"
+
+struct options {
+	const char *keys_file, *notices_file, *ca_file, *report_file;
+	uint64_t buffer;
+	bool test, quiet, verbose, dry_run;
+	bool both; /* phrases and users are asked for together */
+	struct loop_config loop;
+};
+
+enum exit_status { EXIT_DONE, EXIT_FATAL, EXIT_USAGE, EXIT_OUTPUT };
+
+/* Say what is wrong with the command or a setting, and end with EXIT_USAGE. */
+__attribute__((format(printf, 1, 2), noreturn)) void
+usage_error(const char *format, ...);
+
+/* Take the command line: settings into o, the request's parts but for the
+ * credentials into r. Ends the program after --help, --version and errors. */
+void options_parse(struct options *o, struct request *r, int argc, char **argv);
+
+/* Print what would be sent, without the credentials, and what was checked. The
+ * request is complete. */
+void options_dry_run(const struct options *o, struct request *r);
+
+#endif
