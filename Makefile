@@ -160,7 +160,12 @@ lint: tstream build/tests-ready
 	mandoc -T lint -W warning tstream.1
 	@echo "lint: clean"
 
-check: tstream build/tests/probe build/tests/unit
+# Servers and clients of others, as far as they can be had.
+build/interop/ready: scripts/interop
+	scripts/interop build/interop
+	@touch $@
+
+check: tstream build/interop/ready build/tests/probe build/tests/unit
 	$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests
 
 clean:

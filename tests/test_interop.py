@@ -1,0 +1,202 @@
+"""Servers and clients that others wrote; see scripts/interop."""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+from conftest import ROOT, stats
+from test_rooms import Probe, oauth, signature
+from test_stream import wait_until
+
+INTEROP = ROOT / "build/interop"
+MODULES = INTEROP / "node_modules"
+
+
+def need(path, name):
+    """Skip, with the reason of the install step, if this is not there."""
+    if pathlib.Path(path).exists():
+        return
+    missing = INTEROP / "missing"
+    reason = missing.read_text() if missing.exists() else "not installed"
+    pytest.skip(f"{name}: {reason.strip()}")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(command, port, **how):
+    p = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how)
+
+    def listens():
+        assert p.poll() is None, p.stdout.read().decode()[-2000:]
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        except OSError:
+            return False
+
+    try:
+        wait_until(listens, 30)
+        yield p
+    finally:
+        p.kill()
+        p.wait()
+        p.stdout.close()
+
+
+def http(method, url, body=None, user=None):
+    request = urllib.request.Request(
+        url, method=method, data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"})
+    if user:
+        import base64
+        request.add_header("Authorization", "Basic " + base64.b64encode(
+            user.encode()).decode())
+    with urllib.request.urlopen(request) as r:
+        return r.read()
+
+
+def test_couchdb_changes(tstream, tmp_path):
+    """pouchdb-server: bare LF, heartbeats, Basic credentials."""
+    need(MODULES / ".bin/pouchdb-server", "pouchdb-server")
+    keys = tmp_path / "keys"
+    keys.write_text("user: admin\npassword: s3cret\n")
+    keys.chmod(0o600)
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    with running([MODULES / ".bin/pouchdb-server", "--in-memory", "--port",
+                  str(port), "--dir", tmp_path], port, cwd=tmp_path):
+        http("PUT", base + "/db")
+        http("PUT", base + "/_config/admins/admin", "s3cret")
+        http("PUT", base + "/db/a", {"text": "ä"}, "admin:s3cret")
+        p = tstream.start(
+            "--get", "--auth", "basic", "-k", keys, "--tweet-key", "seq", "-c",
+            "3", "--stall", "5", "-u",
+            base + "/db/_changes?feed=continuous&heartbeat=500", keys=False)
+        assert json.loads(p.stdout.readline())["id"] == "a"
+        time.sleep(2)  # heartbeats alone, some of them
+        http("PUT", base + "/db/b", {}, "admin:s3cret")
+        assert json.loads(p.stdout.readline())["id"] == "b"
+        http("PUT", base + "/db/c", {}, "admin:s3cret")
+        out, err = p.communicate(timeout=10)
+    assert p.returncode == 0 and json.loads(out)["id"] == "c"
+    s = stats(err.decode())
+    assert s["keepalives"] >= 2 and s["connects"] == 1 and s["malformed"] == 0
+
+
+def journal(n):
+    return "".join(f"{k}\n" for k in (
+        f"__REALTIME_TIMESTAMP={1700000000000000 + n}",
+        f"__MONOTONIC_TIMESTAMP={1000 + n}", "_BOOT_ID=" + "0a" * 16,
+        "_MACHINE_ID=" + "0b" * 16, f"MESSAGE=hello {n}", "")).encode()
+
+
+def test_systemd_journal(tstream, authority, tmp_path):
+    """systemd-journal-gatewayd: TLS by GnuTLS, an Accept header of ours, and no
+    keepalive at all."""
+    tools = pathlib.Path("/lib/systemd")
+    need(tools / "systemd-journal-gatewayd", "systemd-journal-remote")
+    with socket.socket() as s:
+        if s.connect_ex(("127.0.0.1", 19531)) == 0:
+            pytest.skip("port 19531, the only one it uses, is taken")
+    file = tmp_path / "remote.journal"
+    pem = authority.server(kind=2048)
+    text = pem.read_text()
+    end = "-----END PRIVATE KEY-----\n"
+    (tmp_path / "key").write_text(text[:text.index(end)] + end)
+    (tmp_path / "cert").write_text(text[text.index(end) + len(end):])
+    writer = subprocess.Popen([tools / "systemd-journal-remote", "-o", file, "-"],
+                              stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    writer.stdin.write(journal(0) + journal(1))
+    writer.stdin.close()
+    writer.wait(10)
+    with running([tools / "systemd-journal-gatewayd", "--file", file, "--cert",
+                  tmp_path / "cert", "--key", tmp_path / "key"], 19531):
+        p = tstream.start("--get", "--auth", "none", "--tweet-key", "MESSAGE",
+                          "-H", "Accept: application/json", "--stall", "0",
+                          "-u", "https://localhost:19531/entries?follow",
+                          keys=False)
+        for n in range(2):
+            assert json.loads(p.stdout.readline())["MESSAGE"] == f"hello {n}"
+        p.terminate()
+        _, err = p.communicate(timeout=5)
+    assert b"TLS 1.2" in err and stats(err.decode())["malformed"] == 0
+
+
+def test_nchan_body_until_close(tstream, tmp_path):
+    """nginx with nchan's raw stream: a body without length or chunks."""
+    module = "/usr/lib/nginx/modules/ngx_nchan_module.so"
+    need(module, "libnginx-mod-nchan")
+    port = free_port()
+    temporary = "".join(f"{k}_temp_path {tmp_path}/{k}; " for k in (
+        "client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    conf = tmp_path / "conf"
+    conf.write_text(f"""load_module {module};
+daemon off; error_log {tmp_path}/error; pid {tmp_path}/pid; user root;
+events {{}}
+http {{ access_log off; {temporary}
+ server {{ listen 127.0.0.1:{port};
+  location = /pub {{ nchan_publisher; nchan_channel_id t; }}
+  location = /sub {{ nchan_subscriber http-raw-stream; nchan_channel_id t;
+   nchan_subscriber_first_message oldest;
+   nchan_subscriber_http_raw_stream_separator "\\n"; }} }} }}
+""")
+    base = f"http://127.0.0.1:{port}"
+    with running([shutil.which("nginx") or "/usr/sbin/nginx", "-c", conf], port):
+        http("POST", base + "/pub", {"text": "first"})
+        p = tstream.start("--get", "--auth", "none", "-c", "3", "-u",
+                          base + "/sub", keys=False)
+        assert json.loads(p.stdout.readline()) == {"text": "first"}
+        for text in ("second", "third"):
+            http("POST", base + "/pub", {"text": text})
+            assert json.loads(p.stdout.readline()) == {"text": text}
+        assert p.wait(10) == 0
+        p.stdout.close(), p.stderr.close()
+
+
+def test_other_clients_sign_alike():
+    """twit (through request), twitter-api-v2 and oauth-1.0a give the same
+    signature for the same nonce, time and parameters."""
+    need(MODULES / "twit", "npm")
+    rng = random.Random(7)
+    alphabets = ["abcXYZ019-._~", " !*'()&=+%/,;:@$?#", "äöüß", "日本語", "🎈🎉"]
+
+    def text(least=1):
+        return "".join(rng.choice(rng.choice(alphabets))
+                       for _ in range(rng.randrange(least, 20)))
+
+    cases = [dict(
+        method="POST", keys=[text() for _ in range(4)],
+        url="https://stream.twitter.com/1.1/statuses/filter.json",
+        nonce="%032x" % rng.getrandbits(128), time=1500000000 + i,
+        params={text(): text() for _ in range(rng.randrange(1, 6))},
+        twit=i % 20 == 0) for i in range(2000)]
+    node = subprocess.run(
+        ["node", ROOT / "tests/sign.js"], capture_output=True, text=True,
+        input="".join(json.dumps(c) + "\n" for c in cases), timeout=120,
+        env=dict(os.environ, NODE_PATH=str(MODULES), NODE_NO_WARNINGS="1"))
+    answers = node.stdout.splitlines()
+    assert len(answers) == len(cases), node.stderr[-2000:]
+    probe, twits = Probe(), 0
+    for case, answer in zip(cases, answers):
+        _, request, _ = oauth(probe, "POST", case["url"], case["keys"],
+                              case["nonce"], case["time"],
+                              list(case["params"].items()))
+        for client, theirs in json.loads(answer).items():
+            assert signature(request) == theirs, (client, case)
+            twits += client == "twit"
+    assert twits == 100
