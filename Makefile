@@ -26,9 +26,9 @@ WARN = -std=c99 -pedantic -Wall -Wextra -Wshadow -Wconversion \
 	-Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla -Wundef
 # The C library's extensions: explicit_bzero, getrandom, memrchr, ppoll.
 DEFS = -D_GNU_SOURCE
-CFLAGS = -O2 -fPIE -fstack-protector-strong -Werror
+CFLAGS = -O3 -fPIE -fstack-protector-strong -Werror
 # Its own entropy sources are off: what getrandom gives is the only one.
-BEAR_CFLAGS = -O2 -fPIE -DBR_RDRAND=0 -DBR_USE_URANDOM=0
+BEAR_CFLAGS = -O3 -fPIE -DBR_RDRAND=0 -DBR_USE_URANDOM=0
 
 # musl-gcc -static-pie makes a dynamic binary, so the start files are named.
 ifeq ($(notdir $(CC)),musl-gcc)
@@ -121,6 +121,27 @@ build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 
 demo: tstream build/tests-ready
 	$(PYTHON) -B tests/demo.py ./tstream
+
+# BENCH_MB (1024) and BENCH_PAIRS (5) say how much and how often.
+BENCH = build/tests/bench_server build/tests/bench_floor build/tests/bench_scan \
+	build/tests/bench_simdjson
+build/bench-ready: build/tests-ready
+	scripts/need curl jq libssl-dev libsimdjson-dev g++ python3-requests \
+		util-linux
+	@touch $@
+build/tests/bench_server: tests/bench_server.c | build/bench-ready
+	$(HOSTCC) $(WARN) $(DEFS) -O2 -o $@ $< -lssl -lcrypto
+build/tests/bench_floor: tests/bench_floor.c $(OBJS) build/libbearssl.a \
+		| build/bench-ready
+	$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -static -o $@ $< \
+		$(filter-out build/tstream.o,$(OBJS)) build/libbearssl.a
+build/tests/bench_scan: tests/bench_scan.c build/json_scan.o build/json_fast.o \
+		| build/bench-ready
+	$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
+build/tests/bench_simdjson: tests/bench_simdjson.cpp | build/bench-ready
+	g++ -O2 -o $@ $< -lsimdjson
+bench: tstream $(BENCH)
+	$(PYTHON) -B tests/bench.py ./tstream
 
 install: tstream
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define REACH 32 /* bytes that a step may look ahead */
+#define REACH 40 /* bytes that a step may look ahead */
 
 static uint64_t load(const unsigned char *p)
 {
@@ -56,34 +56,50 @@ static inline __m128i load16(const unsigned char *p)
 	return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
-static inline unsigned before16(__m128i mask)
+/* A bit for each byte that is not plain text. As signed bytes, those of
+ * non-ASCII are negative, so below 0x20 too. */
+static inline unsigned special16(__m128i x)
 {
-	return (unsigned)__builtin_ctz((unsigned)_mm_movemask_epi8(mask) |
-				       1u << 16);
-}
-
-/* As signed bytes, those of non-ASCII are negative, so below 0x20 too. */
-static inline unsigned plain16(const unsigned char *p)
-{
-	__m128i x = load16(p);
-
-	return before16(
+	return (unsigned)_mm_movemask_epi8(
 	    _mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8(0x20)),
 			 _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')),
 				      _mm_cmpeq_epi8(x, _mm_set1_epi8('\\')))));
+}
+
+static inline unsigned plain16(const unsigned char *p)
+{
+	return (unsigned)__builtin_ctz(special16(load16(p)) | 1u << 16);
+}
+
+static inline unsigned plain32(const unsigned char *p)
+{
+	uint64_t special =
+	    special16(load16(p)) | (uint64_t)special16(load16(p + 16)) << 16;
+
+	return (unsigned)__builtin_ctzll(special | (uint64_t)1 << 32);
 }
 
 static inline unsigned digits16(const unsigned char *p)
 {
 	__m128i x = load16(p);
 
-	return before16(_mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8('0')),
-				     _mm_cmpgt_epi8(x, _mm_set1_epi8('9'))));
+	return (unsigned)__builtin_ctz(
+	    (unsigned)_mm_movemask_epi8(
+		_mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8('0')),
+			     _mm_cmpgt_epi8(x, _mm_set1_epi8('9')))) |
+	    1u << 16);
 }
 #else
 static inline unsigned plain16(const unsigned char *p)
 {
 	return json_plain16_portable(p);
+}
+
+static inline unsigned plain32(const unsigned char *p)
+{
+	unsigned n = plain16(p);
+
+	return n < 16 ? n : 16 + plain16(p + 16);
 }
 
 static inline unsigned digits16(const unsigned char *p)
@@ -102,39 +118,33 @@ unsigned json_digits16(const unsigned char *p)
 	return digits16(p);
 }
 
-/* Where plain text ends; beyond safe it may only seem to. */
-static inline const unsigned char *plain(const unsigned char *p,
-					 const unsigned char *safe)
-{
-	unsigned n;
-
-	do {
-		n = plain16(p);
-		p += n;
-	} while (n == 16 && p <= safe);
-	return p;
-}
+/* 1 for a hexadecimal digit, 2 for what may follow a backslash but u. */
+static const unsigned char kind[256] = {
+	['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1,
+	['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 3,
+	['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 3, ['A'] = 1, ['B'] = 1,
+	['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['"'] = 2, ['\\'] = 2,
+	['/'] = 2, ['n'] = 2, ['r'] = 2, ['t'] = 2,
+};
 
 static inline bool is_hex4(const unsigned char *p)
 {
-	/* 1 for a hexadecimal digit */
-	static const unsigned char hex[256] = {
-		['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1,
-		['5'] = 1, ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1,
-		['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1,
-		['f'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1,
-		['E'] = 1, ['F'] = 1,
-	};
-
-	return (hex[p[0]] & hex[p[1]] & hex[p[2]] & hex[p[3]]) != 0;
+	return (kind[p[0]] & kind[p[1]] & kind[p[2]] & kind[p[3]] & 1) != 0;
 }
 
-/* Behind the escape at p, or p itself if it is not a valid one. */
-static inline const unsigned char *escape(const unsigned char *p)
+/* Behind the escapes at p, one or many, up to one that is not valid. */
+static inline const unsigned char *escapes(const unsigned char *p,
+					   const unsigned char *safe)
 {
-	if (p[1] == 'u')
-		return is_hex4(p + 2) ? p + 6 : p;
-	return p[1] != '\0' && strchr("\"\\/bfnrt", p[1]) != NULL ? p + 2 : p;
+	while (*p == '\\' && p <= safe) {
+		if (p[1] == 'u' && is_hex4(p + 2))
+			p += 6;
+		else if ((kind[p[1]] & 2) != 0)
+			p += 2;
+		else
+			break;
+	}
+	return p;
 }
 
 static inline bool is_next(unsigned char c)
@@ -142,38 +152,47 @@ static inline bool is_next(unsigned char c)
 	return (c & 0xc0) == 0x80;
 }
 
-/* Behind the character of several bytes at p, or p itself if it is not valid
- * UTF-8 (RFC 3629: no overlong form, no surrogate, at most U+10FFFF). */
-static inline const unsigned char *character(const unsigned char *p)
+/* Behind the characters of several bytes at p, one or many, up to one that is
+ * not valid UTF-8 (RFC 3629: no overlong form, no surrogate, at most
+ * U+10FFFF). */
+static inline const unsigned char *characters(const unsigned char *p,
+					      const unsigned char *safe)
 {
-	uint32_t c = p[0];
+	while (*p >= 0x80 && p <= safe) {
+		uint32_t c = (uint32_t)p[0] << 8 | p[1];
 
-	if (c < 0xe0)
-		return c >= 0xc2 && is_next(p[1]) ? p + 2 : p;
-	c = c << 8 | p[1];
-	if (c < 0xf000)
-		return is_next(p[1]) && is_next(p[2]) && c >= 0xe0a0 &&
-			       (c < 0xeda0 || c >= 0xee00)
-			   ? p + 3
-			   : p;
-	return is_next(p[1]) && is_next(p[2]) && is_next(p[3]) && c >= 0xf090 &&
-		       c < 0xf490
-		   ? p + 4
-		   : p;
+		if (!is_next(p[1]) || c < 0xc200)
+			break;
+		if (c < 0xe000)
+			p += 2;
+		else if (c < 0xf000 && is_next(p[2]) && c >= 0xe0a0 &&
+			 (c < 0xeda0 || c >= 0xee00))
+			p += 3;
+		else if (c >= 0xf090 && c < 0xf490 && is_next(p[2]) &&
+			 is_next(p[3]))
+			p += 4;
+		else
+			break;
+	}
+	return p;
 }
 
 /* From inside a string to its closing quote, or to where it gets unusual. */
-static inline const unsigned char *string(const unsigned char *p,
-					  const unsigned char *safe)
+__attribute__((always_inline)) static inline const unsigned char *
+string(const unsigned char *p, const unsigned char *safe)
 {
 	const unsigned char *from;
+	unsigned n;
 
 	while (p <= safe) {
-		p = plain(p, safe);
-		if (*p == '"' || p > safe)
+		n = plain32(p);
+		p += n;
+		if (n == 32)
+			continue;
+		if (*p == '"')
 			break;
 		from = p;
-		p = *p == '\\' ? escape(p) : *p >= 0x80 ? character(p) : p;
+		p = *p == '\\' ? escapes(p, safe) : characters(p, safe);
 		if (p == from)
 			break;
 	}
@@ -184,16 +203,33 @@ static inline const unsigned char *string(const unsigned char *p,
 static inline const unsigned char *
 key(struct json_scan *s, const unsigned char *p, const unsigned char *safe)
 {
-	const unsigned char *end;
+	const unsigned char *end = p + 1;
+	unsigned n;
 
 	if (*p != '"')
 		return p;
-	end = plain(p + 1, safe);
+	do {
+		n = plain32(end);
+		end += n;
+	} while (n == 32 && end <= safe);
 	if (end > safe || end[0] != '"' || end[1] != ':')
 		return p;
-	if (s->depth == 1)
+	if (s->depth == 1 && (s->first >> (p[1] & 31) & 1) != 0)
 		json_classify(s, p + 1, (size_t)(end - p - 1));
 	return end[2] == ' ' ? end + 3 : end + 2;
+}
+
+static inline uint32_t load4(const unsigned char *p)
+{
+	uint32_t x;
+
+	memcpy(&x, p, sizeof x);
+	return x;
+}
+
+static inline bool is_word(const unsigned char *p, const char *word)
+{
+	return load4(p) == load4((const unsigned char *)word);
 }
 
 /* Behind the integer or literal at p, or p itself; a fraction, an exponent and
@@ -203,98 +239,107 @@ static inline const unsigned char *scalar(const unsigned char *p)
 	const unsigned char *q = p + (*p == '-');
 	unsigned n;
 
-	if (memcmp(p, "null", 4) == 0 || memcmp(p, "true", 4) == 0)
-		return p + 4;
-	if (memcmp(p, "false", 5) == 0)
-		return p + 5;
+	if (*p >= 'f') {
+		if (is_word(p, "null") || is_word(p, "true"))
+			return p + 4;
+		return is_word(p, "fals") && p[4] == 'e' ? p + 5 : p;
+	}
 	n = digits16(q);
 	if (n == 0 || (*q == '0' && n > 1))
 		return p;
 	q += n;
 	if (n == 16)
-		q += json_digits16_portable(q) % 16;
+		q += digits16(q) % 16;
 	return *q == ',' || *q == '}' || *q == ']' ? q : p;
 }
 
-/* A value at p: to behind it, or p itself. */
+/* A string, number or literal at p: to behind it, with place JSON_AFTER, or to
+ * where it gets unusual. */
 static inline const unsigned char *
-value(struct json_scan *s, const unsigned char *p, const unsigned char *safe)
+value(const unsigned char *p, const unsigned char *safe, enum json_place *place)
 {
 	const unsigned char *end;
 
 	if (*p == '"') {
 		end = string(p + 1, safe);
-		s->in_key = false;
-		s->place =
-		    *end == '"' && end <= safe ? JSON_AFTER : JSON_STRING;
-		return s->place == JSON_AFTER ? end + 1 : end;
-	}
-	if (*p == '{' || *p == '[') {
-		if (s->depth == JSON_DEPTH)
-			return p;
-		json_push(s, *p == '{');
-		p++;
-		if (*p == '"' && s->place == JSON_KEY_OR_END)
-			s->place = JSON_KEY;
-		return p;
+		*place = *end == '"' && end <= safe ? JSON_AFTER : JSON_STRING;
+		return *place == JSON_AFTER ? end + 1 : end;
 	}
 	end = scalar(p);
 	if (end != p)
-		s->place = JSON_AFTER;
+		*place = JSON_AFTER;
 	return end;
 }
 
-/* The end of an object or array that is not the outermost. */
-static inline const unsigned char *close_inner(struct json_scan *s,
-					       const unsigned char *p)
-{
-	if (s->depth == 1)
-		return p;
-	s->depth--;
-	s->place = JSON_AFTER;
-	return p + 1;
-}
-
-/* What follows a value: a comma, or the ends of inner objects and arrays. */
+/* What follows a value: a comma, perhaps behind the ends of inner objects and
+ * arrays. */
 static inline const unsigned char *after(struct json_scan *s,
-					 const unsigned char *p)
+					 const unsigned char *p,
+					 const unsigned char *safe,
+					 enum json_place *place)
 {
 	bool object = json_in_object(s);
 
-	if (*p == ',') {
-		s->place = object ? JSON_KEY : JSON_VALUE;
-		return p[1] == ' ' ? p + 2 : p + 1;
+	while (*p == (object ? '}' : ']') && s->depth > 1 && p <= safe) {
+		s->depth--;
+		object = json_in_object(s);
+		p++;
 	}
-	return *p == (object ? '}' : ']') ? close_inner(s, p) : p;
+	if (*p != ',' || p > safe)
+		return p;
+	*place = object ? JSON_KEY : JSON_VALUE;
+	return p[1] == ' ' ? p + 2 : p + 1;
+}
+
+/* Open the object or array at p; an empty array is closed again at once. */
+static inline const unsigned char *
+open(struct json_scan *s, const unsigned char *p, enum json_place *place)
+{
+	if (*p == '[' && p[1] == ']') {
+		*place = JSON_AFTER;
+		return p + 2;
+	}
+	if (s->depth == JSON_DEPTH)
+		return p;
+	json_push(s, *p == '{');
+	*place = s->place;
+	if (*place == JSON_KEY_OR_END && p[1] == '"')
+		*place = JSON_KEY;
+	if (*place == JSON_VALUE_OR_END && p[1] != ']' && p[1] > ' ')
+		*place = JSON_VALUE;
+	return p + 1;
 }
 
 size_t json_fast(struct json_scan *s, const unsigned char *in, size_t n)
 {
 	const unsigned char *p = in, *from, *safe = in + n - REACH;
-	const unsigned char *last = NULL; /* where after() found nothing */
+	enum json_place place = s->place;
 
-	if (s->place == JSON_STRING) {
+	if (place == JSON_STRING) {
 		p = string(p, safe);
 		if (*p != '"' || p > safe)
 			return (size_t)(p - in);
 		p++;
-		s->place = s->in_key ? JSON_COLON : JSON_AFTER;
+		place = s->in_key ? JSON_COLON : JSON_AFTER;
 	}
 	do {
 		from = p;
-		if (s->place == JSON_KEY && p <= safe) {
+		if (place == JSON_KEY && p <= safe) {
 			p = key(s, p, safe);
 			if (p != from)
-				s->place = JSON_VALUE;
+				place = JSON_VALUE;
 		}
-		if ((s->place == JSON_VALUE ||
-		     (s->place == JSON_VALUE_OR_END && *p != ']')) &&
-		    p <= safe)
-			p = value(s, p, safe);
-		if (s->place == JSON_VALUE_OR_END && *p == ']' && p <= safe)
-			p = close_inner(s, p);
-		while (s->place == JSON_AFTER && p <= safe && p != last)
-			p = after(s, last = p);
-	} while (p != from);
+		if (place == JSON_VALUE && p <= safe) {
+			if (*p == '{' || *p == '[')
+				p = open(s, p, &place);
+			else
+				p = value(p, safe, &place);
+		}
+		if (place == JSON_AFTER && p <= safe)
+			p = after(s, p, safe, &place);
+	} while (p != from && place != JSON_STRING);
+	s->place = place;
+	if (place == JSON_STRING)
+		s->in_key = false;
 	return (size_t)(p - in);
 }

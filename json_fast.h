@@ -18,7 +18,12 @@ size_t json_fast(struct json_scan *s, const unsigned char *in, size_t n);
 void json_classify(struct json_scan *s, const unsigned char *p, size_t n);
 
 /* Is what is innermost open an object? At a depth of 1 or more. */
-bool json_in_object(const struct json_scan *s);
+static inline bool json_in_object(const struct json_scan *s)
+{
+	unsigned top = s->depth - 1;
+
+	return (s->is_object[top >> 3] >> (top & 7) & 1) != 0;
+}
 
 /* Open an object or array; s fails if it is too deep. */
 void json_push(struct json_scan *s, bool object);

@@ -26,6 +26,9 @@ const char *json_error_text(enum json_error e)
 void json_init(struct json_scan *s, const char *tweet_key)
 {
 	s->tweet_key = tweet_key;
+	/* disconnect, delete, limit, warning, ours, or an escape */
+	s->first = 1u << ('d' & 31) | 1u << ('l' & 31) | 1u << ('w' & 31) |
+		   1u << (tweet_key[0] & 31) | 1u << ('\\' & 31);
 	s->place = JSON_BEFORE;
 	s->error = JSON_OK;
 	s->depth = 0;
@@ -143,13 +146,6 @@ void json_push(struct json_scan *s, bool object)
 	    (unsigned char)(object ? s->is_object[byte] | bit
 				   : s->is_object[byte] & ~bit);
 	s->place = object ? JSON_KEY_OR_END : JSON_VALUE_OR_END;
-}
-
-bool json_in_object(const struct json_scan *s)
-{
-	unsigned top = s->depth - 1;
-
-	return (s->is_object[top >> 3] >> (top & 7) & 1) != 0;
 }
 
 static void close(struct json_scan *s, bool object)

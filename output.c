@@ -3,6 +3,7 @@
 #include "lines.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,7 +13,8 @@
 #include <unistd.h>
 
 #define LEAST (LINE_MAX_SIZE + 1u) /* a line and its LF */
-#define RELEASE (1u << 20)         /* give back memory above this */
+#define RELEASE (4u << 20)         /* give back memory above this */
+#define PIPE_SIZE (1 << 20) /* asked for, so that writes are few and large */
 
 /* linux/fs.h; pipes know it since Linux 6.4 */
 #define RWF_NOWAIT_FLAG 0x00000008
@@ -23,12 +25,15 @@ bool output_init(struct output *o, int fd, size_t limit)
 
 	memset(o, 0, sizeof *o);
 	o->fd = fd;
+	memset(&st, 0, sizeof st);
 	if (fstat(fd, &st) == 0) {
 		o->is_file = S_ISREG(st.st_mode);
 		o->never_blocks =
 		    o->is_file || (S_ISCHR(st.st_mode) && !isatty(fd));
 	}
 	o->no_wait = !o->never_blocks;
+	if (S_ISFIFO(st.st_mode))
+		fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
 	for (;; limit /= 2) {
 		o->limit = limit;
 		o->size = limit > LEAST ? limit : LEAST;

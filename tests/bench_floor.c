@@ -1,0 +1,58 @@
+/* The floor of this design: receive and decrypt with the same rooms, and throw
+ * all away. `bench_floor PORT CAFILE` */
+#include "../net.h"
+#include "../roots.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static struct net net;
+static struct roots roots;
+static struct http_url url;
+
+static void nothing(void)
+{
+}
+
+int main(int argc, char **argv)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+	unsigned long long bytes = 0;
+	char name[64];
+	bool sent = false;
+	const unsigned char *b;
+	bool done = false;
+	size_t n;
+
+	if (argc != 3)
+		return 2;
+	snprintf(name, sizeof name, "https://localhost:%s/", argv[1]);
+	if (http_url_parse(&url, name) != NULL ||
+	    roots_read(&roots, argv[2], (uint64_t)time(NULL)) != NULL)
+		return 1;
+	net.tls.anchors = roots.anchors;
+	net.tls.nanchors = roots.n;
+	net.unix_time = (uint64_t)time(NULL);
+	net_open(&net, &url, 0, 1000000, nothing);
+	while (!done && net_step(&net, 0) < NET_ENDED) {
+		struct pollfd p;
+
+		if (net.phase == NET_OPEN && !sent)
+			sent = net_write(&net, request, sizeof request - 1) > 0;
+		while ((b = net_peek(&net, &n)) != NULL) {
+			/* the last chunk */
+			done = n >= 7 && memcmp(b + n - 7, "\r\n0\r\n\r\n", 7) == 0;
+			net_ack(&net, n);
+			bytes += n;
+			if (net.from < net.n)
+				net_step(&net, 0);
+		}
+		p = net_poll(&net);
+		if (!done)
+			poll(&p, 1, -1);
+	}
+	printf("%llu\n", bytes);
+	return done ? 0 : 1;
+}
