@@ -4,6 +4,8 @@
 #   make demo       a local HTTPS server, and tstream streaming from it
 #   make check      every test
 #   make install    the binary and its manual; PREFIX and DESTDIR are honoured
+#   make bench      CPU, memory and latency beside curl, jq and others
+#   make fuzz       libFuzzer on the rooms that read foreign bytes
 #   make lint       warnings of two compilers, cppcheck, clang-tidy, format
 #   make clean
 #
@@ -122,6 +124,25 @@ build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 demo: tstream build/tests-ready
 	$(PYTHON) -B tests/demo.py ./tstream
 
+# libFuzzer; FUZZ_SECONDS a target. A corpus stays in build/fuzz.
+FUZZ_SECONDS = 60
+FUZZ_TARGETS = json lines http keys url answer
+build/fuzz-ready: build/tests-ready
+	scripts/need clang libclang-rt-14-dev
+	@touch $@
+build/tests/fuzz_%: tests/fuzz.c $(TEST_ROOMS:%=%.c) $(HEADERS) | build/fuzz-ready
+	clang -std=c99 $(DEFS) -O1 -g -DTARGET=run_$* \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-o $@ tests/fuzz.c $(TEST_ROOMS:%=%.c)
+fuzz: $(FUZZ_TARGETS:%=build/tests/fuzz_%)
+	@for t in $(FUZZ_TARGETS); do mkdir -p build/fuzz/$$t; \
+		echo "fuzz $$t"; \
+		build/tests/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+			-print_final_stats=1 -artifact_prefix=build/fuzz/$$t- \
+			build/fuzz/$$t >build/fuzz/$$t.log 2>&1 || \
+			{ tail -n 30 build/fuzz/$$t.log; exit 1; }; \
+		grep number_of_executed build/fuzz/$$t.log; done
+
 # BENCH_MB (1024) and BENCH_PAIRS (5) say how much and how often.
 BENCH = build/tests/bench_server build/tests/bench_floor build/tests/bench_scan \
 	build/tests/bench_simdjson
@@ -192,5 +213,5 @@ check: tstream build/interop/ready build/tests/probe build/tests/unit
 clean:
 	rm -rf build tstream
 
-.PHONY: all clean demo check install lint bench fuzz torture soak
+.PHONY: all clean demo check install lint bench fuzz
 .DELETE_ON_ERROR:

@@ -293,7 +293,7 @@ static inline const unsigned char *after(struct json_scan *s,
 
 /* Open the object or array at p; an empty array is closed again at once. */
 static inline const unsigned char *
-open(struct json_scan *s, const unsigned char *p, enum json_place *place)
+open_inner(struct json_scan *s, const unsigned char *p, enum json_place *place)
 {
 	if (*p == '[' && p[1] == ']') {
 		*place = JSON_AFTER;
@@ -331,7 +331,7 @@ size_t json_fast(struct json_scan *s, const unsigned char *in, size_t n)
 		}
 		if (place == JSON_VALUE && p <= safe) {
 			if (*p == '{' || *p == '[')
-				p = open(s, p, &place);
+				p = open_inner(s, p, &place);
 			else
 				p = value(p, safe, &place);
 		}

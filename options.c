@@ -297,84 +297,98 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static void take_option(int c)
+/* An option without a value; false if it is not one. */
+static bool take_flag(int c)
 {
 	switch (c) {
-	case 't':
-		add_list(&track, optarg);
-		break;
-	case 'f':
-		add_list(&follow, optarg);
-		break;
-	case 'l':
-		add_list(&locations, optarg);
-		break;
-	case 'p':
-		add_param(optarg);
-		break;
-	case 'u':
-		args.url = optarg;
-		break;
-	case 'k':
-		opt->keys_file = optarg;
-		break;
-	case 'n':
-		opt->notices_file = optarg;
-		break;
-	case 'c':
-		opt->loop.session.count = number("-c", optarg, 1, false);
-		break;
-	case 'd':
-		opt->loop.session.duration =
-		    1000 * number("-d", optarg, 1, false);
-		break;
-	case 's':
-		opt->loop.stats = 1000 * number("-s", optarg, 1, false);
-		break;
-	case OPT_STALL:
-		args.stall = number("--stall", optarg, 0, false);
-		break;
 	case OPT_V2:
 		args.v2 = true;
-		break;
+		return true;
 	case OPT_GET:
 		args.get = true;
-		break;
-	case OPT_AUTH:
-		args.auth = optarg;
-		break;
-	case OPT_TWEET_KEY:
-		args.tweet_key = optarg;
-		break;
-	case 'H':
-		add_header(optarg);
-		break;
+		return true;
 	case OPT_DRY_RUN:
 		opt->dry_run = true;
-		break;
-	case OPT_REPORT:
-		opt->report_file = optarg;
-		break;
-	case OPT_BUFFER:
-		opt->buffer = number("--buffer", optarg, 1, true);
-		break;
-	case OPT_CAFILE:
-		opt->ca_file = optarg;
-		break;
+		return true;
 	case OPT_TEST:
 		opt->test = true;
-		break;
+		return true;
 	case 'q':
 		opt->quiet = true;
-		break;
+		return true;
 	case 'v':
 		opt->verbose = true;
-		break;
+		return true;
 	case 'h':
 		help();
-		break;
+		return true;
 	case 'V':
 		version();
+		return true;
+	}
+	return false;
+}
+
+/* An option whose value is kept as it is; false if it is not one. */
+static bool take_text(int c, const char *value)
+{
+	const struct {
+		int option;
+		const char **to;
+	} list[] = {
+		{ 'u', &args.url },
+		{ 'k', &opt->keys_file },
+		{ 'n', &opt->notices_file },
+		{ OPT_CAFILE, &opt->ca_file },
+		{ OPT_REPORT, &opt->report_file },
+		{ OPT_AUTH, &args.auth },
+		{ OPT_TWEET_KEY, &args.tweet_key },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof list / sizeof list[0]; i++)
+		if (list[i].option == c) {
+			*list[i].to = value;
+			return true;
+		}
+	return false;
+}
+
+/* An option whose value is looked into. */
+static void take_value(int c, const char *value)
+{
+	struct session_config *session = &opt->loop.session;
+
+	switch (c) {
+	case 't':
+		add_list(&track, value);
+		break;
+	case 'f':
+		add_list(&follow, value);
+		break;
+	case 'l':
+		add_list(&locations, value);
+		break;
+	case 'p':
+		add_param(value);
+		break;
+	case 'H':
+		add_header(value);
+		break;
+	case 'c':
+		session->count = number("-c", value, 1, false);
+		break;
+	case 'd':
+		session->duration = 1000 * number("-d", value, 1, false);
+		break;
+	case 's':
+		opt->loop.stats = 1000 * number("-s", value, 1, false);
+		break;
+	case OPT_STALL:
+		args.stall = number("--stall", value, 0, false);
+		break;
+	case OPT_BUFFER:
+		opt->buffer = number("--buffer", value, 1, true);
 		break;
 	}
 }
@@ -444,7 +458,8 @@ static void read_arguments(int argc, char **argv)
 				long_options, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			refuse_option(argv[at], c);
-		take_option(c);
+		if (!take_flag(c) && !take_text(c, optarg))
+			take_value(c, optarg);
 	}
 	if (optind < argc)
 		usage_error("`%s' is not an option; try tstream --help",

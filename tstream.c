@@ -51,8 +51,8 @@ static void use_keys(const struct keys *k)
 __attribute__((noreturn)) static void no_keys(void)
 {
 	static const char *const need[] = {
-		[AUTH_OAUTH1] = "    consumer_key, consumer_secret, "
-				"access_token, access_token_secret",
+		[AUTH_OAUTH1] = ("    consumer_key, consumer_secret, "
+				 "access_token, access_token_secret"),
 		[AUTH_BEARER] = "    bearer_token",
 		[AUTH_BASIC] = "    user, password",
 	};
@@ -242,6 +242,10 @@ static void set_up(int argc, char **argv)
 		opt.loop.session.duration = 1000 * TEST_SECONDS;
 	}
 	load_keys();
+	if (!request_build(&request, "0123456789abcdef0123456789abcdef", 0))
+		usage_error("the request is too long: shorten the lists, -p "
+			    "or -u");
+	request_wipe(&request);
 	load_roots();
 	if (opt.dry_run) {
 		options_dry_run(&opt, &request);

@@ -43,7 +43,8 @@ int main(int argc, char **argv)
 			sent = net_write(&net, request, sizeof request - 1) > 0;
 		while ((b = net_peek(&net, &n)) != NULL) {
 			/* the last chunk */
-			done = n >= 7 && memcmp(b + n - 7, "\r\n0\r\n\r\n", 7) == 0;
+			done = n >= 7 &&
+			       memcmp(b + n - 7, "\r\n0\r\n\r\n", 7) == 0;
 			net_ack(&net, n);
 			bytes += n;
 			if (net.from < net.n)

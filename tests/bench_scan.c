@@ -30,7 +30,7 @@ int main(int argc, char **argv)
 		}
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		seconds = (double)(b.tv_sec - a.tv_sec) +
-		          (double)(b.tv_nsec - a.tv_nsec) / 1e9;
+			  (double)(b.tv_nsec - a.tv_nsec) / 1e9;
 		if (40 * (double)n / seconds / 1e9 > best)
 			best = 40 * (double)n / seconds / 1e9;
 	}

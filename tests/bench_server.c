@@ -1,8 +1,9 @@
-/* The benchmark's server, OpenSSL in C: `bench_server PEM PORT FILE BYTES` takes
- * connections one by one, reads a request, and streams the chunks of FILE again
- * and again until BYTES are out, then {"disconnect":{"code":9}}. Each message is
- * a chunk of its own, as Twitter framed it. With a BYTES of 0 it sends one
- * message each millisecond, 1,000 in all, with the time of sending inside. */
+/* The benchmark's server, OpenSSL in C: `bench_server PEM PORT FILE BYTES`
+ * takes connections one by one, reads a request, and streams the chunks of FILE
+ * again and again until BYTES are out, then {"disconnect":{"code":9}}. Each
+ * message is a chunk of its own, as Twitter framed it. With a BYTES of 0 it
+ * sends one message each millisecond, 1,000 in all, with the time of sending
+ * inside. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -39,10 +40,10 @@ static void send_timed(SSL *ssl)
 		nanosleep(&pause, NULL);
 		clock_gettime(CLOCK_MONOTONIC, &t);
 		n = snprintf(line, sizeof line,
-		             "{\"text\":\"x\",\"ns\":%lld}\r\n",
-		             (long long)t.tv_sec * 1000000000 + t.tv_nsec);
+			     "{\"text\":\"x\",\"ns\":%lld}\r\n",
+			     (long long)t.tv_sec * 1000000000 + t.tv_nsec);
 		n = snprintf(chunk, sizeof chunk, "%x\r\n%s\r\n", (unsigned)n,
-		             line);
+			     line);
 		send_all(ssl, chunk, (size_t)n);
 	}
 }
@@ -50,7 +51,7 @@ static void send_timed(SSL *ssl)
 int main(int argc, char **argv)
 {
 	static const char head[] = "HTTP/1.1 200 OK\r\n"
-	                           "Transfer-Encoding: chunked\r\n\r\n";
+				   "Transfer-Encoding: chunked\r\n\r\n";
 	struct sockaddr_in a = { .sin_family = AF_INET };
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	int s = socket(AF_INET, SOCK_STREAM, 0), on = 1;
