@@ -202,7 +202,8 @@ static void pump(struct loop *l, uint64_t now)
 			report_bad_line(&l->report);
 		else if (e == SESSION_ENDED)
 			report_ended(&l->report);
-	} while (e != SESSION_ENDED && (e != SESSION_MORE || used > 0));
+	} while (e != SESSION_ENDED &&
+		 (e != SESSION_MORE || used > 0 || l->session.ending));
 	if (e == SESSION_ENDED) {
 		net_close(&l->net);
 		request_wipe(l->request);

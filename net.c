@@ -117,7 +117,7 @@ void net_open(struct net *c, const struct http_url *url, uint64_t now,
 	c->until = until;
 	c->deadline = now + RESOLVE_MS;
 	c->peer[0] = c->error[0] = '\0';
-	c->bad_certificate = c->cannot_send = false;
+	c->bad_certificate = c->cannot_send = c->blocked = false;
 	c->from = c->n = 0;
 	c->next = 0;
 	c->fd = -1;
@@ -243,9 +243,14 @@ struct pollfd net_poll(const struct net *c)
 		p.fd = c->fd;
 	if (c->phase == NET_CONNECTING)
 		p.events = POLLOUT;
+	else if (c->phase == NET_OPEN && !c->url->tls && c->blocked)
+		p.events |= POLLOUT;
 	else if (c->phase >= NET_HANDSHAKE && c->url->tls && !c->cannot_send &&
 		 br_ssl_engine_sendrec_buf(&c->tls.client.eng, &n) != NULL)
 		p.events |= POLLOUT;
+	/* Bytes that TLS cannot take until it has sent: more are no use. */
+	if (c->from < c->n && p.events == (POLLIN | POLLOUT))
+		p.events = POLLOUT;
 	return p;
 }
 
@@ -292,6 +297,7 @@ size_t net_write(struct net *c, const void *p, size_t n)
 	k = send(c->fd, p, n, MSG_NOSIGNAL);
 	if (k < 0 && errno != EAGAIN && errno != EINTR)
 		c->cannot_send = true;
+	c->blocked = k < (ssize_t)n && !c->cannot_send;
 	return k > 0 ? (size_t)k : 0;
 }
 

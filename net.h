@@ -40,6 +40,7 @@ struct net {
 	char error[640];
 	bool bad_certificate;
 	bool cannot_send;  /* a write failed; what comes is still read */
+	bool blocked;      /* without TLS: the socket took no more */
 	size_t from, n;    /* received bytes not yet fed to TLS */
 	uint64_t progress; /* bytes fed or acknowledged so far */
 	unsigned char in[NET_BUFFER];

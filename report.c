@@ -300,6 +300,16 @@ static void put_cause(struct text *t, const struct report *r)
 	}
 }
 
+/* For -v: what there was to agree on. */
+static void log_handshake(const struct tls *t)
+{
+	log_line(LOG_DEBUG,
+		 "TLS 1.2 was offered with ECDHE and AES-GCM or "
+		 "ChaCha20-Poly1305; %zu bytes of handshake came; %zu "
+		 "authorities are trusted",
+		 t->handshake, t->nanchors);
+}
+
 void report_ended(const struct report *r)
 {
 	const struct session *s = r->session;
@@ -308,6 +318,8 @@ void report_ended(const struct report *r)
 
 	text_init(&t, why, sizeof why);
 	put_cause(&t, r);
+	if (r->net->phase == NET_FAILED && r->net->tls.error != 0)
+		log_handshake(&r->net->tls);
 	if (s->verdict == BACKOFF_COMPLETE)
 		log_line(LOG_DEBUG, "done: %s", why);
 	else if (s->verdict == BACKOFF_FATAL)

@@ -477,6 +477,12 @@ def test_other_suites_are_not_offered(tstream, authority, suite):
     assert "protocol mismatch" in p.stderr
 
 
+def test_verbose_explains_a_handshake(tstream, authority):
+    p = refused(tstream, authority.server(names=["other"]), "-v")
+    assert re.search(r"TLS 1.2 was offered with .*; [0-9]+ bytes of handshake "
+                     "came; 1 authorities are trusted", p.stderr)
+
+
 def test_tls13_only(tstream, authority):
     """T13"""
     import ssl
@@ -553,6 +559,36 @@ def test_irrecoverable_statuses(tstream):
             assert "because\\x1b \\xff" in p.stderr
         if 300 <= status < 400:
             assert "http://other/" in p.stderr and "not followed" in p.stderr
+
+
+def test_error_without_a_body_on_an_open_connection(tstream):
+    """The server keeps the connection open; there is nothing to wait for."""
+    for status in (b"401 Unauthorized", b"204 No Content"):
+        def refuse(c, request, status=status):
+            c.send(response(status))
+            c.wait_closed()
+
+        with Server(scripted(refuse)) as server:
+            p = tstream("-u", server.url(), timeout=5)
+        assert p.returncode == 1
+
+
+def test_server_that_is_slow_to_read_the_request(tstream, any_context):
+    """C8: a window of next to nothing; the request goes out as it opens."""
+    validator, signed = peer.Validator(peer.KEYS), []
+
+    def slow(c):
+        time.sleep(1)  # the window is closed meanwhile
+        request = c.request()
+        signed.append(request.is_signed(validator))
+        c.send(stream([]) + BYE)
+        c.wait_closed()
+
+    follow = ",".join(str(10**19 + i) for i in range(5000))
+    with Server(slow, any_context) as server:
+        server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        p = tstream("-u", server.url(), "-f", follow)
+    assert p.returncode == 0 and signed == [True]
 
 
 def test_error_body_of_any_size(tstream):
