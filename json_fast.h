@@ -4,12 +4,14 @@
 
 #include "json_scan.h"
 
-#define JSON_FAST_MIN 64 /* bytes of input below which it is not worth it */
+#define JSON_FAST_LEAST 16 /* bytes for which a padded copy is worth it */
+#define JSON_FAST_MIN 64   /* bytes of input below which it is not worth it */
 
 /* Scan some of in[0..n-1], n at least JSON_FAST_MIN, to the same state that
  * json_scan reaches there byte by byte. Stops early wherever anything is
  * unusual or wrong: what that is, is for json_scan to say. Must not be called
- * inside a key of the top level. Returns the bytes scanned, less than n. */
+ * inside a key of the top level. Returns the bytes scanned, less than n; none
+ * from a zero byte on. */
 size_t json_fast(struct json_scan *s, const unsigned char *in, size_t n);
 
 /* What json_scan and json_fast share. */

@@ -352,14 +352,43 @@ static bool in_key(const struct json_scan *s)
 	       s->place <= JSON_UTF8;
 }
 
+/* The last bytes of the input by the short cut too: zeros behind a copy of them
+ * are unusual everywhere, so it stops there. */
+static size_t fast_end(struct json_scan *s, const unsigned char *in, size_t n)
+{
+	unsigned char padded[2 * JSON_FAST_MIN];
+
+	memcpy(padded, in, n);
+	memset(padded + n, 0, sizeof padded - n);
+	return json_fast(s, padded, n + JSON_FAST_MIN);
+}
+
+/* By the short cut where that is possible; *ended says that it was tried on the
+ * input's end, which is not done again. */
+static size_t fast(struct json_scan *s, const unsigned char *in, size_t n,
+		   bool *ended)
+{
+	if (in_key(s))
+		return 0;
+	if (s->place == JSON_KEY_OR_END && *in == '"')
+		s->place = JSON_KEY;
+	if (n >= JSON_FAST_MIN)
+		return json_fast(s, in, n);
+	if (*ended || n < JSON_FAST_LEAST)
+		return 0;
+	*ended = true;
+	return fast_end(s, in, n);
+}
+
 size_t json_scan(struct json_scan *s, const unsigned char *in, size_t n)
 {
 	size_t i = 0, key = 0;
-	bool was_in_key;
+	bool was_in_key, ended = false;
 
 	while (i < n && s->place != JSON_FAILED) {
-		if (n - i >= JSON_FAST_MIN && !in_key(s))
-			i += json_fast(s, in + i, n - i);
+		i += fast(s, in + i, n - i, &ended);
+		if (i == n)
+			break;
 		was_in_key = in_key(s);
 		if (!take(s, in[i]))
 			continue;
