@@ -1078,6 +1078,16 @@ def test_manual_and_readme_name_every_option():
         assert f"--{o}" in usage, o
 
 
+def test_readme_counts_the_lines():
+    """The table of files to audit is complete and true."""
+    table = dict(re.findall(r"^    (\w+) +(\d+)  \S", (ROOT / "README").read_text(),
+                            re.M))
+    counts = {}
+    for f in ROOT.glob("*.[ch]"):
+        counts[f.stem] = counts.get(f.stem, 0) + len(f.read_bytes().splitlines())
+    assert {k: int(v) for k, v in table.items() if k in counts} == counts
+
+
 def test_manual_is_clean():
     p = subprocess.run(["mandoc", "-T", "lint", "-W", "warning",
                         ROOT / "tstream.1"], capture_output=True, text=True)
