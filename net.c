@@ -234,26 +234,30 @@ enum net_phase net_step(struct net *c, uint64_t now)
 	return c->phase;
 }
 
+static bool wants_to_send(const struct net *c)
+{
+	if (c->phase == NET_CONNECTING)
+		return true; /* a finished connect shows as writable */
+	if (c->phase < NET_HANDSHAKE || c->cannot_send)
+		return false;
+	return c->url->tls ? tls_has_output(&c->tls) : c->blocked;
+}
+
 struct pollfd net_poll(const struct net *c)
 {
-	struct pollfd p = { -1, POLLIN, 0 };
-	size_t n;
+	struct pollfd p = { -1, 0, 0 };
+	bool send = wants_to_send(c);
 
 	if (c->phase == NET_RESOLVING)
 		p.fd = c->resolve.fd;
 	else if (c->phase == NET_CONNECTING || c->phase == NET_HANDSHAKE ||
 		 c->phase == NET_OPEN)
 		p.fd = c->fd;
-	if (c->phase == NET_CONNECTING)
-		p.events = POLLOUT;
-	else if (c->phase == NET_OPEN && !c->url->tls && c->blocked)
-		p.events |= POLLOUT;
-	else if (c->phase >= NET_HANDSHAKE && c->url->tls && !c->cannot_send &&
-		 br_ssl_engine_sendrec_buf(&c->tls.client.eng, &n) != NULL)
+	if (send)
 		p.events |= POLLOUT;
 	/* Bytes that TLS cannot take until it has sent: more are no use. */
-	if (c->from < c->n && p.events == (POLLIN | POLLOUT))
-		p.events = POLLOUT;
+	if (c->phase != NET_CONNECTING && !(send && c->from < c->n))
+		p.events |= POLLIN;
 	return p;
 }
 

@@ -269,6 +269,12 @@ const unsigned char *tls_output(struct tls *t, size_t *n)
 	return br_ssl_engine_sendrec_buf(&t->client.eng, n);
 }
 
+bool tls_has_output(const struct tls *t)
+{
+	return (br_ssl_engine_current_state(&t->client.eng) & BR_SSL_SENDREC) !=
+	       0;
+}
+
 void tls_sent(struct tls *t, size_t n)
 {
 	br_ssl_engine_sendrec_ack(&t->client.eng, n);

@@ -47,9 +47,11 @@ enum tls_state tls_state(struct tls *t);
  * to be acknowledged. */
 size_t tls_feed(struct tls *t, const unsigned char *p, size_t n);
 
-/* Bytes for the network, or NULL; then how many of them were sent. */
+/* Bytes for the network, or NULL; then how many of them were sent; are there
+ * any? */
 const unsigned char *tls_output(struct tls *t, size_t *n);
 void tls_sent(struct tls *t, size_t n);
+bool tls_has_output(const struct tls *t);
 
 /* Decrypted bytes, or NULL; then how many of them are done with. */
 const unsigned char *tls_peek(struct tls *t, size_t *n);
