@@ -54,7 +54,9 @@ uint64_t clock_ms(clockid_t id)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-void random_bytes(void *p, size_t n)
+/* Fill p[0..n-1] with random bytes, or end the program: without them neither
+ * TLS nor a signature is safe. */
+static void random_bytes(void *p, size_t n)
 {
 	unsigned char *b = p;
 	ssize_t k;

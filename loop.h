@@ -49,8 +49,4 @@ enum loop_end loop_run(struct loop *l);
 /* A clock of the system, in milliseconds. */
 uint64_t clock_ms(clockid_t id);
 
-/* Fill p[0..n-1] with random bytes, or end the program: without them neither
- * TLS nor a signature is safe. */
-void random_bytes(void *p, size_t n);
-
 #endif

@@ -729,11 +729,6 @@ def holding(c, request):
     c.wait_closed()
 
 
-def silent_accept(c):
-    c.sock.recv(1)
-    c.wait_closed()
-
-
 STATES = {
     "streaming": (scripted(holding), None),
     "head": (lambda c: c.wait_closed(), None),
