@@ -19,8 +19,8 @@ CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
 
 PURE = text sha1 oauth1 request http json_scan json_fast lines withheld \
 	backoff session
-ROOMS = $(PURE) keys log resolve tls roots net output report loop options \
-	tstream
+ROOMS = $(PURE) keys log resolve tls roots net output report loop sandbox \
+	options tstream
 OBJS = $(ROOMS:%=build/%.o)
 HEADERS = $(wildcard *.h)
 
@@ -121,6 +121,11 @@ build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 	@echo '  LINK $@'
 	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^ -lcmocka
 
+# The shipped object.
+build/tests/sandbox: tests/sandbox.c build/sandbox.o | build/tests-ready
+	@echo '  LINK $@'
+	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
+
 demo: tstream build/tests-ready
 	$(PYTHON) -B tests/demo.py ./tstream
 
@@ -207,7 +212,8 @@ build/interop/ready: scripts/interop
 	scripts/interop build/interop
 	@touch $@
 
-check: tstream build/interop/ready build/tests/probe build/tests/unit
+check: tstream build/interop/ready build/tests/probe build/tests/unit \
+		build/tests/sandbox
 	$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests
 
 clean:

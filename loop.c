@@ -1,6 +1,7 @@
 #include "loop.h"
 
 #include "log.h"
+#include "sandbox.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -280,6 +281,13 @@ static void wait_for(struct loop *l, struct pollfd p[3], uint64_t now)
 
 static void periodic(struct loop *l, uint64_t now)
 {
+	int call = sandbox_refused();
+
+	if (call >= 0)
+		log_line(LOG_ERROR,
+			 "system call %d was refused: please "
+			 "report this",
+			 call);
 	if (stats_wanted != 0 || now >= l->next_stats)
 		report_stats(&l->report);
 	if (stats_wanted != 0)

@@ -3,6 +3,7 @@
 #include "log.h"
 #include "options.h"
 #include "roots.h"
+#include "sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -258,6 +259,16 @@ static void set_up(int argc, char **argv)
 	wheel.report.notices_file = opt.notices_file;
 }
 
+/* What is not needed any more is given up. */
+static void shut_in(void)
+{
+	struct sandbox s = sandbox_enter(request.url.port);
+
+	log_line(s.calls ? LOG_DEBUG : LOG_INFO, "system calls are %slimited",
+		 s.calls ? "" : "not ");
+	log_line(LOG_DEBUG, "files and ports: Landlock version %d", s.landlock);
+}
+
 int main(int argc, char **argv)
 {
 	enum loop_end end;
@@ -267,6 +278,7 @@ int main(int argc, char **argv)
 	set_up(argc, argv);
 	fd = open_report();
 	loop_signals();
+	shut_in();
 	end = loop_run(&wheel);
 	forget_secrets();
 	if (end == LOOP_READER_GONE)

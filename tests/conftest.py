@@ -70,6 +70,8 @@ class Runner:
             p.kill()
             out, err = p.communicate()
             raise AssertionError(f"it did not end: {err.decode()[-3000:]}")
+        # every run of every test is a census of the calls that are needed
+        assert b"was refused" not in (err or b"")
         return subprocess.CompletedProcess(
             p.args, p.returncode, out, (err or b"").decode())
 

@@ -52,6 +52,62 @@ def test_static_and_small():
     assert BINARY.stat().st_size < 512 * 1024
 
 
+def calls_made(trace):
+    """The system calls of a trace by strace -f after the filter was set."""
+    seen, set_up = set(), False
+    for line in trace.read_text().splitlines():
+        m = re.match(r"\d+ +([a-z0-9_]+)\(", line)
+        if m and set_up:
+            seen.add(m[1])
+        set_up = set_up or "PR_SET_SECCOMP" in line
+    return seen
+
+
+def test_census_of_system_calls(tstream, context, tmp_path):
+    """Whatever it does, it needs no call outside the list."""
+    listed = set(re.findall(r"\bSYS_([a-z0-9_]+)",
+                            (ROOT / "sandbox.c").read_text()))
+    seen, n = set(), 0
+
+    def traced(*args, url):
+        nonlocal n
+        n += 1
+        trace = tmp_path / f"trace{n}"
+        p = subprocess.Popen(["strace", "-f", "-qq", "-o", trace,
+                              *tstream.command("-u", url, *args)],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env=clean_environment())
+        return p, trace
+
+    script = scripted(HEAD + b"4\r\n{\"te", response(b"503 x", b"no"),
+                      stream(tweets(50)) + BYE)
+    with Server(script, context) as server:
+        p, trace = traced("-s", "1", "--report", tmp_path / "r", "-n",
+                          tmp_path / "n", url=server.url())
+        p.communicate(timeout=60)
+        assert p.returncode == 0
+        seen |= calls_made(trace)
+        with open(tmp_path / "full", "wb") as f:  # as a file, and ended
+            p, trace = traced("-c", "5", url=server.url())
+            p.communicate(timeout=60)
+            seen |= calls_made(trace)
+    p, trace = traced("-d", "1", url="http://no-such-host.invalid/")
+    p.communicate(timeout=60)
+    seen |= calls_made(trace)
+    assert {"recvfrom", "sendto", "ppoll", "connect"} <= seen
+    assert seen - listed - {"exit_group"} == set()
+
+
+@pytest.mark.parametrize("trial, end", [
+    ("unknown_call", 0), ("start_program", -signal.SIGSYS),
+    ("trace_program", -signal.SIGSYS), ("files", 0), ("ports", 0)])
+def test_sandbox(trial, end):
+    got = subprocess.run([ROOT / "build/tests/sandbox", trial]).returncode
+    if got == 77:
+        pytest.skip("this kernel does not have it")
+    assert got == end
+
+
 def test_empty_root(tstream, context, tmp_path):
     """In a root folder with nothing but the binary: no /etc, /dev, /proc."""
     root = tmp_path / "root"
