@@ -111,7 +111,7 @@ build/tests-ready:
 
 build/tests/%.o: %.c $(HEADERS) Makefile | build/tests-ready
 	@echo '  CC $< (sanitizers)'
-	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -c -o $@ $<
+	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) $(HOST_INCLUDES) -c -o $@ $<
 
 build/tests/probe: tests/probe.c $(TEST_ROOMS:%=build/tests/%.o)
 	@echo '  LINK $@'
@@ -120,6 +120,18 @@ build/tests/probe: tests/probe.c $(TEST_ROOMS:%=build/tests/%.o)
 build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 	@echo '  LINK $@'
 	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^ -lcmocka
+
+# The loop between simulated system calls: all of these go to tests/sim.c.
+SIM_CALLS = ppoll poll clock_gettime resolve_start resolve_read resolve_stop \
+	socket setsockopt getsockopt connect send recv close getrandom write \
+	syscall
+SIM_ROOMS = $(PURE) log resolve tls net output report loop sandbox
+build/tests/tls.o build/tests/net.o build/tests/report.o build/tests/loop.o: \
+	HOST_INCLUDES = $(INCLUDES)
+build/tests/sim: tests/sim.c $(SIM_ROOMS:%=build/tests/%.o) build/libbearssl.a
+	@echo '  LINK $@'
+	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) $(INCLUDES) -o $@ $^ \
+		$(SIM_CALLS:%=-Wl,--wrap=%)
 
 # The shipped object.
 build/tests/sandbox: tests/sandbox.c build/sandbox.o | build/tests-ready
@@ -213,7 +225,7 @@ build/interop/ready: scripts/interop
 	@touch $@
 
 check: tstream build/interop/ready build/tests/probe build/tests/unit \
-		build/tests/sandbox
+		build/tests/sandbox build/tests/sim
 	$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests
 
 clean:

@@ -251,12 +251,14 @@ static struct pollfd poll_output(const struct output *o)
 	return p;
 }
 
-/* A pipe or socket whose reader is gone says so even when not written to. */
-static void flush(struct output *o, const struct pollfd *p)
+/* A pipe or socket whose reader is gone says so even when not written to. That
+ * there is room is true for one write: it is not asked of p again. */
+static void flush(struct output *o, struct pollfd *p)
 {
 	if (p->fd >= 0 && (p->revents & (POLLERR | POLLNVAL)) != 0)
 		o->error = EPIPE;
 	output_flush(o, (p->revents & POLLOUT) != 0);
+	p->revents = 0;
 }
 
 /* Wait for bytes, room, a signal or the clock. */

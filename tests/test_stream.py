@@ -1152,6 +1152,14 @@ def test_unit():
     assert p.returncode == 0, p.stdout + p.stderr
 
 
+def test_simulated_days():
+    """The loop on simulated system calls: tests/sim.c; 10,000 days and ten
+    years in make torture."""
+    p = subprocess.run([ROOT / "build/tests/sim", "1", "500"],
+                       capture_output=True, text=True)
+    assert p.returncode == 0, p.stdout + p.stderr
+
+
 def test_output_is_json(tstream):
     """jq reads every line."""
     if not DATA.exists():
