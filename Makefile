@@ -141,24 +141,37 @@ build/tests/sandbox: tests/sandbox.c build/sandbox.o | build/tests-ready
 demo: tstream build/tests-ready
 	$(PYTHON) -B tests/demo.py ./tstream
 
-# libFuzzer; FUZZ_SECONDS a target. A corpus stays in build/fuzz.
+# libFuzzer; FUZZ_SECONDS a target, or FUZZ_RUNS inputs. A corpus stays in
+# build/fuzz.
 FUZZ_SECONDS = 60
-FUZZ_TARGETS = json lines http keys url answer
+FUZZ_RUNS = -1
+FUZZ_TARGETS = json lines head body session keys url answer roots
+FUZZ_ROOMS = $(PURE) keys resolve roots
+FUZZ_FLAGS = $(DEFS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all $(INCLUDES)
 build/fuzz-ready: build/tests-ready
-	scripts/need clang libclang-rt-14-dev
+	scripts/need clang libclang-rt-14-dev rapidjson-dev libhttp-parser-dev
+	@mkdir -p build/fuzz
 	@touch $@
-build/tests/fuzz_%: tests/fuzz.c $(TEST_ROOMS:%=%.c) $(HEADERS) | build/fuzz-ready
-	clang -std=c99 $(DEFS) -O1 -g -DTARGET=run_$* \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		-o $@ tests/fuzz.c $(TEST_ROOMS:%=%.c)
-fuzz: $(FUZZ_TARGETS:%=build/tests/fuzz_%)
+build/fuzz/%.o: %.c $(HEADERS) | build/fuzz-ready build/include/roots_builtin.h
+	@clang -std=c99 $(FUZZ_FLAGS) -c -o $@ $<
+build/fuzz/fuzz.o: tests/fuzz.c tests/fuzz_oracle.h $(HEADERS) | build/fuzz-ready
+	@clang -std=c99 $(FUZZ_FLAGS) -c -o $@ $<
+build/fuzz/oracle.o: tests/fuzz_oracle.cpp tests/fuzz_oracle.h | build/fuzz-ready
+	@clang++ -O2 -c -o $@ $<
+build/fuzz/fuzz: build/fuzz/fuzz.o build/fuzz/oracle.o \
+		$(FUZZ_ROOMS:%=build/fuzz/%.o) build/libbearssl.a
+	@echo '  LINK $@'
+	@clang++ -fsanitize=fuzzer,address,undefined -o $@ $^ -lhttp_parser
+fuzz: build/fuzz/fuzz
 	@for t in $(FUZZ_TARGETS); do mkdir -p build/fuzz/$$t; \
-		echo "fuzz $$t"; \
-		build/tests/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
-			-print_final_stats=1 -artifact_prefix=build/fuzz/$$t- \
-			build/fuzz/$$t >build/fuzz/$$t.log 2>&1 || \
+		TARGET=$$t build/fuzz/fuzz -max_total_time=$(FUZZ_SECONDS) \
+			-runs=$(FUZZ_RUNS) -max_len=2048 -print_final_stats=1 \
+			-artifact_prefix=build/fuzz/$$t- build/fuzz/$$t \
+			tests/seeds/$$t >build/fuzz/$$t.log 2>&1 || \
 			{ tail -n 30 build/fuzz/$$t.log; exit 1; }; \
-		grep number_of_executed build/fuzz/$$t.log; done
+		echo "fuzz $$t: $$(sed -n 's/.*executed_units: *//p' \
+			build/fuzz/$$t.log) inputs, nothing found"; done
 
 # BENCH_MB (1024) and BENCH_PAIRS (5) say how much and how often.
 BENCH = build/tests/bench_server build/tests/bench_floor build/tests/bench_scan \
