@@ -142,7 +142,9 @@ static void check_descriptors(void)
 			usage_error("stdout is closed: there is nowhere to "
 				    "write to");
 		if (open("/dev/null", O_RDWR) != fd)
-			exit(EXIT_USAGE);
+			usage_error("descriptor %d is closed, and /dev/null "
+				    "cannot be opened in its place",
+				    fd);
 	}
 }
 

@@ -86,3 +86,7 @@ def stats(stderr):
     line = [x for x in stderr.splitlines() if " stats " in x][-1]
     return {k: float(v) if k == "gap_s" else int(v)
             for k, v in (w.split("=") for w in line.split(" stats ")[1].split())}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "torture: takes minutes; make torture")
