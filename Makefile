@@ -99,7 +99,8 @@ build/roots.o: build/include/roots_builtin.h
 # Tests: the pure rooms under sanitizers, and the binary against tests/peer.py.
 
 TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
-	jq libcmocka-dev gcc libc6-dev curl strace tmux mandoc
+	jq libcmocka-dev gcc libc6-dev curl strace tmux mandoc \
+	python3-dnspython iproute2 util-linux
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 TEST_ROOMS = $(PURE) keys resolve
 PYTHON = /usr/bin/python3
@@ -135,6 +136,10 @@ build/tests/sim: tests/sim.c $(SIM_ROOMS:%=build/tests/%.o) build/libbearssl.a
 
 # The shipped object.
 build/tests/sandbox: tests/sandbox.c build/sandbox.o | build/tests-ready
+	@echo '  LINK $@'
+	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
+
+build/tests/lookup: tests/lookup.c build/resolve.o | build/tests-ready
 	@echo '  LINK $@'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
 
@@ -238,7 +243,7 @@ build/interop/ready: scripts/interop
 	@touch $@
 
 check: tstream build/interop/ready build/tests/probe build/tests/unit \
-		build/tests/sandbox build/tests/sim
+		build/tests/sandbox build/tests/sim build/tests/lookup
 	$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests
 
 clean:

@@ -147,21 +147,24 @@ static void step_resolve(struct net *c, uint64_t now)
 }
 
 /* Send what TLS has ready. A failure to write is not yet the end: the server
- * may have said something before it closed. */
+ * may have said something before it closed. What cannot be sent is dropped. */
 static void send_records(struct net *c)
 {
 	const unsigned char *p;
 	ssize_t k;
 	size_t n;
 
-	while (!c->cannot_send && (p = tls_output(&c->tls, &n)) != NULL) {
-		k = send(c->fd, p, n, MSG_NOSIGNAL);
-		if (k > 0)
+	while ((p = tls_output(&c->tls, &n)) != NULL) {
+		k = c->cannot_send ? (ssize_t)n
+				   : send(c->fd, p, n, MSG_NOSIGNAL);
+		if (k > 0) {
 			tls_sent(&c->tls, (size_t)k);
-		else if (k < 0 && errno == EAGAIN)
+			c->progress += (size_t)k;
+		} else if (k < 0 && errno == EAGAIN) {
 			return;
-		else if (k < 0 && errno != EINTR)
+		} else if (k < 0 && errno != EINTR) {
 			c->cannot_send = true;
+		}
 	}
 }
 

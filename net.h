@@ -42,7 +42,7 @@ struct net {
 	bool cannot_send;  /* a write failed; what comes is still read */
 	bool blocked;      /* without TLS: the socket took no more */
 	size_t from, n;    /* received bytes not yet fed to TLS */
-	uint64_t progress; /* bytes fed or acknowledged so far */
+	uint64_t progress; /* bytes that went on, either way, so far */
 	unsigned char in[NET_BUFFER];
 	struct tls tls; /* anchors set by the caller, once */
 };

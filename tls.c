@@ -6,6 +6,8 @@
 #define HANDSHAKE_MAX (128u * 1024) /* bytes; a chain is some 5,000 */
 #define RSA_MIN 256                 /* bytes of a modulus */
 #define DAYS_TO_1970 719528         /* BearSSL counts from the year 0 */
+/* Without any of these nothing will ever happen again. */
+#define ALIVE (BR_SSL_CLOSED | BR_SSL_SENDREC | BR_SSL_RECVREC | BR_SSL_RECVAPP)
 
 /* Beyond BearSSL's codes, which end below 1,024. */
 enum { TLS_NO_SAN = 1024, TLS_WILDCARD, TLS_TOO_LONG, TLS_STUCK };
@@ -230,7 +232,7 @@ enum tls_state tls_state(struct tls *t)
 
 	if (t->error == 0 && (state & BR_SSL_CLOSED) != 0)
 		t->error = br_ssl_engine_last_error(&t->client.eng);
-	else if (t->error == 0 && state == 0)
+	else if (t->error == 0 && (state & ALIVE) == 0)
 		t->error = TLS_STUCK;
 	else if (t->error == 0 && !t->open && t->handshake > HANDSHAKE_MAX)
 		t->error = TLS_TOO_LONG;
@@ -245,12 +247,14 @@ enum tls_state tls_state(struct tls *t)
 	return t->open ? TLS_OPEN : TLS_HANDSHAKE;
 }
 
+/* With output waiting, a HelloRequest would halt the engine for good: it asks
+ * for its own reply to be sent first, and is not told when it was. */
 size_t tls_feed(struct tls *t, const unsigned char *p, size_t n)
 {
 	size_t room, fed = 0;
 	unsigned char *buf;
 
-	while (fed < n) {
+	while (fed < n && !tls_has_output(t)) {
 		buf = br_ssl_engine_recvrec_buf(&t->client.eng, &room);
 		if (buf == NULL)
 			break;

@@ -44,7 +44,7 @@ void tls_begin(struct tls *t, const char *host,
 enum tls_state tls_state(struct tls *t);
 
 /* Take bytes from the network. Returns how many, 0 while decrypted ones wait
- * to be acknowledged. */
+ * to be acknowledged or there is output to be sent. */
 size_t tls_feed(struct tls *t, const unsigned char *p, size_t n);
 
 /* Bytes for the network, or NULL; then how many of them were sent; are there

@@ -133,7 +133,7 @@ def judge(probe, documents, steps=SIZES):
             (document[:200], step, got)
 
 
-def test_json_documents(probe):
+def test_S8_S9_S15_json_documents(probe):
     judge(probe, TWEETS + BAD)
     # padded, so that the fast way sees what the slow one saw
     judge(probe, ['{"pad":"' + "." * 80 + '","x":' + text + ',"pad":"'
@@ -167,7 +167,7 @@ def test_json_random_mutations(probe):
         judge(probe, documents[step % 4::2], (step,))
 
 
-def test_json_depth(probe):
+def test_S7_json_depth(probe):
     for depth, ok in ((1, True), (1023, True), (1024, False), (100000, False)):
         for a, b in ((b"[", b"]"), (b'{"a":', b"}")):
             inner = a * depth + b"1" + b * depth
@@ -177,7 +177,7 @@ def test_json_depth(probe):
                     "ok" if ok else "bad nested"), (depth, a)
 
 
-def test_json_utf8(probe):
+def test_S6_json_utf8(probe):
     """All leads with all second bytes, and the boundaries of the rest."""
     edge = (0x00, 0x22, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xff)
     sequences = [bytes(s) for s in itertools.product(range(0x80, 0x100),
@@ -263,14 +263,14 @@ T1, T2 = b'{"text":"a"}', b'{"text":"b"}'
     (b"Exceeded connection limit for user\r\n", ["malformed"]),
     (T1 + b"\r\n" + T2[:-1], [(1, T1)]), (T1, []),
 ])
-def test_lines(probe, body, want):
+def test_S2_S14_lines(probe, body, want):
     for step in (*range(1, 40), 1 << 20):
         got = lines(probe, body, step)
         assert got[-1][0] == "end"
         assert [g if isinstance(g[0], int) else g[0] for g in got[:-1]] == want
 
 
-def test_lines_every_three_way_split(probe):
+def test_S3_lines_every_three_way_split(probe):
     body = T1 + b"\r\n\r\n" + b'{"limit":\n{"track":1}}\r\nbad\r\n' + T2 + b"\r\n"
     want = lines(probe, body, 1 << 20)
     for step in range(1, len(body) + 1):
@@ -278,7 +278,7 @@ def test_lines_every_three_way_split(probe):
     assert [w[0] for w in want] == [1, "keepalive", 2, "malformed", 1, "end"]
 
 
-def test_line_length_limit(probe):
+def test_S4_line_length_limit(probe):
     most = 1 << 20
 
     def tweet(size):
@@ -387,7 +387,7 @@ BAD_RESPONSES = {
 
 
 @pytest.mark.parametrize("raw", GOOD_RESPONSES)
-def test_http_good(probe, raw):
+def test_H10_H13_K2_K4_http_good(probe, raw):
     want = http_client(raw)
     for step in (1, 2, 3, 5, 1 << 20):
         answer = probe.sized("h", step, raw).split(" ")
@@ -397,18 +397,18 @@ def test_http_good(probe, raw):
 
 
 @pytest.mark.parametrize("kind", sorted(BAD_RESPONSES))
-def test_http_bad(probe, kind):
+def test_H11_H14_H16_H17_K1_K2_K4_http_bad(probe, kind):
     for raw in BAD_RESPONSES[kind]:
         for step in (1, 1 << 20):
             assert probe.sized("h", step, raw).startswith("bad "), raw[:100]
 
 
-def test_http_leading_crlf(probe):
+def test_H17_http_leading_crlf(probe):
     assert probe.sized("h", 1, b"\r\n" + head("Content-Length: 0")).startswith(
         "200 whole")
 
 
-def test_http_cut(probe):
+def test_H18_http_cut(probe):
     raw = CHUNKED + b"5;x\r\nhello\r\n3\r\nabc\r\n0\r\nT: u\r\n\r\n"
     for i in range(len(raw)):
         answer = probe.sized("h", 1 << 20, raw[:i])
@@ -434,7 +434,7 @@ def test_http_random_chunks(probe):
 @pytest.mark.parametrize("value, want", [
     ("120", 120), ("0", 0), ("-5", 0), ("+5", 0), ("1.5", 0), ("99999999999", 0),
     ("Fri, 31 Dec 1999 23:59:59 GMT", 0), ("", 0), ("12 s", 0)])
-def test_retry_after(probe, value, want):
+def test_H7_retry_after(probe, value, want):
     raw = head(f"Retry-After: {value}", "Content-Length: 0", status="503 x")
     assert probe.sized("h", 1 << 20, raw).split(" ")[2] == str(want)
 
@@ -592,7 +592,7 @@ def test_oauth_random(probe):
 
 
 @pytest.mark.parametrize("char", list("!*'()~-._&=+%/ ") + ["ü", "🎈", ","])
-def test_oauth_each_character(probe, char):
+def test_A5_oauth_each_character(probe, char):
     keys = list(peer.KEYS.values())
     url = "https://stream.example/1.1/statuses/filter.json"
     _, request, body = oauth(probe, "POST", url, keys, "0" * 32, 1500000000, [
@@ -673,7 +673,7 @@ def run(probe, event, n):
     return [w / 1000 for w in backoff(probe, sequence)]
 
 
-def test_backoff_published(probe):
+def test_H9_backoff_published(probe):
     assert run(probe, LIMITED, 8) == [60, 120, 240, 480, 960, 1920, 60, 120]
     assert run(probe, SERVER, 9) == [5, 10, 20, 40, 80, 160, 320, 320, 320]
     assert run(probe, SERVER, 1000)[-1] == 320
@@ -751,7 +751,7 @@ WANT = ["ck", "cs", "tk", "ts"]
     "\ufeffAPI_KEY=ck\r\nApi_Secret=cs\r\noauth_token=tk\r\n"
     "oauth_token_secret=ts",
 ])
-def test_keys(probe, text):
+def test_A3_keys(probe, text):
     got = [bytes.fromhex(x).decode() for x in probe("k", text.encode()).split()]
     assert got == WANT
 
@@ -769,7 +769,7 @@ def test_keys(probe, text):
      "resource_owner_secret: b\n", "FILE has a control character in the "
      "consumer secret (client_secret, consumer_secret or api_secret)"),
 ])
-def test_keys_errors(probe, text, want):
+def test_A3_keys_errors(probe, text, want):
     answer = probe("k", text.encode())
     assert answer == "bad " + want
     assert "S3CRET" not in answer

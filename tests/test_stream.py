@@ -108,7 +108,7 @@ def test_sandbox(trial, end):
     assert got == end
 
 
-def test_empty_root(tstream, context, tmp_path):
+def test_D8_empty_root(tstream, context, tmp_path):
     """In a root folder with nothing but the binary: no /etc, /dev, /proc."""
     root = tmp_path / "root"
     root.mkdir()
@@ -148,7 +148,7 @@ def test_help_and_version():
 
 # Messages ---------------------------------------------------------------------
 
-def test_messages_in_order(tstream, any_context):
+def test_H1_S11_messages_in_order(tstream, any_context):
     messages = [b'{"text":"a"}', b'{"limit":{"track":7}}', b'{"x":1}',
                 b'{"delete":{}}', b'{"warning":{"code":"FALLING_BEHIND",'
                 b'"percent_full":80}}', b'{"text":"\xc3\xa4"}']
@@ -185,8 +185,8 @@ def test_real_tweets(tstream, any_context, size):
     assert p.stdout == body + BYE_LINE
 
 
-def test_one_byte_segments(tstream):
-    """C9: each byte a segment and a read of its own."""
+def test_C9_one_byte_segments(tstream):
+    """each byte a segment and a read of its own."""
     wire = stream(tweets(2)) + BYE
 
     def send(c, request):
@@ -200,7 +200,7 @@ def test_one_byte_segments(tstream):
     assert p.stdout == joined(tweets(2)) + BYE_LINE
 
 
-def test_bodies_without_chunks(tstream):
+def test_H11_H12_H13_bodies_without_chunks(tstream):
     lines = b"".join(t + b"\r\n" for t in tweets(3))
     until_close = b"HTTP/1.1 200 OK\r\n\r\n" + lines
     old = b"HTTP/1.0 200 OK\r\n\r\n" + lines
@@ -223,7 +223,7 @@ def test_notices_file(tstream, tmp_path):
         [messages[1], messages[3]]) + BYE_LINE
 
 
-def test_malformed_lines_cost_only_themselves(tstream):
+def test_S4_S5_S6_S10_malformed_lines_cost_only_themselves(tstream):
     good = tweets(2)
     bad = [b'{"text":"a}', b"not json", b'{"text":"\xff"}', b"[1,2]",
            b'{"text":"' + b"y" * (1 << 20) + b'"}', b"\x1b[31mred"]
@@ -301,7 +301,7 @@ def test_default_parameters(tstream):
     assert r.body == b"stall_warnings=true&filter_level=none"
 
 
-def test_largest_request(tstream):
+def test_A6_largest_request(tstream):
     follow = ",".join(str(10**18 + i) for i in range(5000))
     track = ",".join("ü" * 29 + "%02d" % (i % 100) for i in range(400))
     (r,), p = request_of(tstream, "-f", follow, "-t", track)
@@ -328,7 +328,7 @@ def test_largest_request(tstream):
     (["word"], "word"), (["-n", "/nonexistent/x"], "-n"),
     (["--cafile", "/nonexistent"], "No such file"), (["-c"], "-c"),
 ])
-def test_usage_errors_send_nothing(tstream, args, says):
+def test_A4_usage_errors_send_nothing(tstream, args, says):
     def fail(connection):
         raise AssertionError("a connection was made")
 
@@ -347,7 +347,7 @@ ENV = {"CONSUMER_KEY": peer.KEYS["client_key"],
 
 
 @pytest.mark.parametrize("source", ["keys", "twarc", "environment", "default"])
-def test_credentials(tstream, tmp_path, source):
+def test_A2_credentials(tstream, tmp_path, source):
     args, how = [], {"keys": False}
     if source == "twarc":
         path = tmp_path / "twarc"
@@ -381,8 +381,7 @@ def test_credentials_missing(tstream):
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "folder", "fifo", "huge",
                                   "mode"])
-def test_keys_file_of_another_kind(tstream, tmp_path, kind):
-    """A1"""
+def test_A1_keys_file_of_another_kind(tstream, tmp_path, kind):
     path = tmp_path / "k"
     if kind == "empty":
         path.write_text("")
@@ -413,8 +412,8 @@ def find_secrets(raw):
     return found
 
 
-def test_secrets_are_nowhere(tstream, context):
-    """A7, A8: not in the log at -v, the environment, argv or memory."""
+def test_A7_A8_secrets_are_nowhere(tstream, context):
+    """not in the log at -v, the environment, argv or memory."""
     opened = threading.Event()
 
     def send(c, request):
@@ -448,8 +447,7 @@ def test_secrets_are_nowhere(tstream, context):
     assert find_secrets(peer.KEYS["client_secret"].encode()), "the test is blind"
 
 
-def test_credentials_in_an_error_body_are_left_out(tstream):
-    """A9"""
+def test_A9_credentials_in_an_error_body_are_left_out(tstream):
     def echo(c, request):
         c.send(response(b"401 Unauthorized", b"Bad signature in: " +
                         request.headers["Authorization"].encode()))
@@ -487,8 +485,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_bad_certificates(tstream, authority, case):
-    """T1 to T6, T9: refused with a message of its own, no request sent."""
+def test_T1_T2_T3_T5_T6_T9_bad_certificates(tstream, authority, case):
+    """refused with a message of its own, no request sent."""
     how, says = CASES[case]
     context = "DEFAULT@SECLEVEL=0" if case == "small RSA" else None
     p = refused(tstream, authority.server(**how), ciphers=context)
@@ -498,8 +496,7 @@ def test_bad_certificates(tstream, authority, case):
         assert time.strftime("the clock here says %Y-") in p.stderr
 
 
-def test_unknown_authority(tstream, tmp_path):
-    """T4"""
+def test_T4_unknown_authority(tstream, tmp_path):
     p = refused(tstream, peer.Authority(tmp_path, "other CA").server())
     assert p.returncode == 1 and "not trusted" in p.stderr
 
@@ -539,8 +536,7 @@ def test_verbose_explains_a_handshake(tstream, authority):
                      "came; 1 authorities are trusted", p.stderr)
 
 
-def test_tls13_only(tstream, authority):
-    """T13"""
+def test_T13_tls13_only(tstream, authority):
     import ssl
     context = peer.tls_context(authority.server())
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -572,15 +568,14 @@ def test_ssl_cert_file(tstream, authority, context):
     (b"-----BEGIN CERTIFICATE-----\nAAAA\n", "cut off"),
     (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
      "no certificate"), (None, "larger|more than 512|no room|room for")])
-def test_ca_files(tstream, authority, tmp_path, text, says):
-    """T26"""
+def test_T26_ca_files(tstream, authority, tmp_path, text, says):
     path = tmp_path / "ca"
     path.write_bytes(authority.file.read_bytes() * 3000 if text is None else text)
     p = tstream("--cafile", path)
     assert p.returncode == 2 and re.search(says, p.stderr), p.stderr
 
 
-def test_expired_anchor_is_left_out(tstream, authority, context, tmp_path):
+def test_T26_expired_anchor_is_left_out(tstream, authority, context, tmp_path):
     old = peer.Authority(tmp_path, "old CA", days=(-9, -1))
     both = tmp_path / "both"
     both.write_bytes(old.file.read_bytes() + authority.file.read_bytes())
@@ -589,8 +584,8 @@ def test_expired_anchor_is_left_out(tstream, authority, context, tmp_path):
     assert p.returncode == 0 and "1 expired" in p.stderr
 
 
-def test_truncation_is_seen(tstream, context):
-    """T20: FIN in a chunk is a cut, whatever TLS says."""
+def test_T20_truncation_is_seen(tstream, context):
+    """FIN in a chunk is a cut, whatever TLS says."""
     def cut(c, request):
         c.send(HEAD + b"100\r\n" + tweets(1)[0] + b"\r\n{\"text")
 
@@ -602,7 +597,7 @@ def test_truncation_is_seen(tstream, context):
 
 # Statuses and reconnecting ------------------------------------------------------
 
-def test_irrecoverable_statuses(tstream):
+def test_H2_H3_H4_irrecoverable_statuses(tstream):
     for status in (201, 204, 301, 302, 307, 400, 401, 403, 404, 406, 410, 413,
                    416, 418, 422):
         with Server(scripted(response(b"%d Why" % status, b"because\x1b \xff",
@@ -629,8 +624,8 @@ def test_error_without_a_body_on_an_open_connection(tstream):
         assert p.returncode == 1
 
 
-def test_server_that_is_slow_to_read_the_request(tstream, any_context):
-    """C8: a window of next to nothing; the request goes out as it opens."""
+def test_C8_server_that_is_slow_to_read_the_request(tstream, any_context):
+    """a window of next to nothing; the request goes out as it opens."""
     validator, signed = peer.Validator(peer.KEYS), []
 
     def slow(c):
@@ -647,8 +642,7 @@ def test_server_that_is_slow_to_read_the_request(tstream, any_context):
     assert p.returncode == 0 and signed == [True]
 
 
-def test_error_body_of_any_size(tstream):
-    """H20"""
+def test_H20_error_body_of_any_size(tstream):
     def flood(c, request):
         c.send(b"HTTP/1.1 403 x\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
@@ -659,8 +653,7 @@ def test_error_body_of_any_size(tstream):
     assert p.returncode == 1 and 1000 < p.stderr.index(" - ") < 1300
 
 
-def test_clock_hint(tstream):
-    """H5"""
+def test_H5_L3_clock_hint(tstream):
     for skew, said in ((-4000, True), (4000, True), (100, False)):
         date = time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT",
                              time.gmtime(time.time() + skew)).encode()
@@ -676,8 +669,8 @@ def waits(stderr):
     return [float(x) for x in re.findall(r"next attempt in ([0-9.]+) s", stderr)]
 
 
-def test_network_row(tstream):
-    """C1, C12: accepts and closes at once."""
+def test_C12_accepts_and_closes(tstream):
+    """accepts and closes at once."""
     with Server(lambda c: None) as server:
         p = tstream("-u", server.url(), "-d", "3")
         assert server.accepted == 5  # at 0, 0.25, 0.75, 1.5, 2.5
@@ -686,14 +679,14 @@ def test_network_row(tstream):
 
 @pytest.mark.parametrize("status, first", [(420, 60), (429, 60), (503, 5),
                                            (500, 5), (599, 5)])
-def test_waiting_rows(tstream, status, first):
+def test_H7_H8_waiting_rows(tstream, status, first):
     with Server(scripted(response(b"%d x" % status))) as server:
         p = tstream("-u", server.url(), "-d", "1")
         assert server.accepted == 1
     assert waits(p.stderr) == [first] and p.returncode == 0
 
 
-def test_protocol_errors_are_named(tstream):
+def test_H14_H15_H17_K3_protocol_errors_are_named(tstream):
     wire = [HEAD + b"5\r\nhello\n", b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b",
             b"SSH-2.0-x\r\n", stream([]) + BYE]
@@ -705,7 +698,7 @@ def test_protocol_errors_are_named(tstream):
     assert p.stdout == BYE_LINE
 
 
-def test_every_message_once_over_reconnects(tstream, context):
+def test_K5_every_message_once_over_reconnects(tstream, context):
     parts = [stream(tweets(5)) + b"99\r\n{\"text\":\"half", stream(tweets(3)),
              stream(tweets(2)) + b"0\r\n\r\nextra", stream([]) + BYE]
     with Server(scripted(*parts), context) as server:
@@ -716,8 +709,8 @@ def test_every_message_once_over_reconnects(tstream, context):
     assert len(re.findall(r"tstream: gap of [0-9.]+ s since 20", p.stderr)) == 3
 
 
-def test_stall(tstream):
-    """C6: the peer falls silent."""
+def test_C6_stall(tstream):
+    """the peer falls silent."""
     def silent(c, request):
         c.send(stream(tweets(1)))
         c.wait_closed()
@@ -729,15 +722,14 @@ def test_stall(tstream):
     assert "the stream stalled" in p.stderr and waits(p.stderr) == [0.25]
 
 
-def test_dns_failure_waits(tstream):
-    """D1"""
+def test_D1_no_such_host(tstream):
     p = tstream("-u", "http://no-such-host.invalid/", "-d", "1")
     assert "no such host" in p.stderr or "no name server" in p.stderr
     assert len(waits(p.stderr)) <= 3
 
 
-def test_second_address(tstream):
-    """D5: ::1 refuses, 127.0.0.1 listens."""
+def test_D5_second_address(tstream):
+    """::1 refuses, 127.0.0.1 listens."""
     if "::1" not in pathlib.Path("/etc/hosts").read_text():
         pytest.skip("localhost has no IPv6 address here")
     with Server(scripted(stream([]) + BYE)) as server:
@@ -745,8 +737,7 @@ def test_second_address(tstream):
     assert p.returncode == 0 and waits(p.stderr) == []
 
 
-def test_ipv6(tstream):
-    """D6"""
+def test_D6_ipv6(tstream):
     try:
         server = Server(scripted(stream([]) + BYE), family=socket.AF_INET6)
     except OSError:
@@ -795,7 +786,7 @@ STATES = {
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM,
                                     signal.SIGHUP])
 @pytest.mark.parametrize("state", STATES)
-def test_signals_end_within_100_ms(tstream, state, number):
+def test_O11_signals_end_within_100_ms(tstream, state, number):
     """O11; measured ends take some 5 ms, the limit allows for a busy machine."""
     handler, sign = STATES[state]
     with Server(handler) as server:
@@ -822,7 +813,7 @@ def ends_by(p, number):
 @pytest.mark.skipif(os.geteuid() != 0, reason="a private name server needs root")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM,
                                     signal.SIGHUP])
-def test_signals_while_a_name_is_looked_up(tstream, number):
+def test_D2_signals_while_a_name_is_looked_up(tstream, number):
     with silent_resolver(tstream) as start:
         p = start("http://silent.example/")
         children = pathlib.Path(f"/proc/{p.pid}/task/{p.pid}/children")
@@ -861,7 +852,7 @@ def wait_until(check, timeout=10):
         time.sleep(0.01)
 
 
-def test_usr1_prints_statistics(tstream):
+def test_O12_usr1_prints_statistics(tstream):
     with Server(scripted(holding)) as server:
         p = tstream.start("-u", server.url())
         assert p.stdout.readline()
@@ -902,8 +893,8 @@ def test_slow_reader_loses_nothing(tstream, context):
     assert b"reading from the server pauses" not in err
 
 
-def test_full_buffer_pauses_reading(tstream):
-    """O1, O2: back-pressure, no stall, nothing lost."""
+def test_O1_O2_full_buffer_pauses_reading(tstream):
+    """back-pressure, no stall, nothing lost."""
     messages = tweets(3000, 10000)
     sent = threading.Event()
 
@@ -921,8 +912,8 @@ def test_full_buffer_pauses_reading(tstream):
     assert b"stalled" not in err
 
 
-def test_memory_is_fixed(tstream, context):
-    """G4: under 2 MiB resident, and the same after 2 MB as after 60."""
+def test_M1_memory_is_fixed(tstream, context):
+    """under 2 MiB resident, and the same after 2 MB as after 60."""
     block = b"".join(chunk(t + b"\r\n") for t in tweets(2000, 1000))
     sizes = []
 
@@ -952,8 +943,8 @@ def test_memory_is_fixed(tstream, context):
     assert max(sizes) < 2048 and sizes[1] - sizes[0] < 32, sizes
 
 
-def test_reader_goes_away(tstream):
-    """O3: ends by SIGPIPE, quietly, even while the stream is silent."""
+def test_O3_reader_goes_away(tstream):
+    """ends by SIGPIPE, quietly, even while the stream is silent."""
     with Server(scripted(holding)) as server:
         p = tstream.start("-q", "-u", server.url())
         assert p.stdout.readline()
@@ -965,8 +956,7 @@ def test_reader_goes_away(tstream):
     assert p.returncode == -signal.SIGPIPE and err == b""
 
 
-def test_no_space(tstream):
-    """O4"""
+def test_O4_no_space(tstream):
     with Server(scripted(stream(tweets(5)) + BYE)) as server:
         with open("/dev/full", "wb") as full:
             p = tstream("-u", server.url(), stdout=full)
@@ -974,8 +964,8 @@ def test_no_space(tstream):
     assert "No space left on device; 6 messages are lost" in p.stderr
 
 
-def test_file_size_limit(tstream, tmp_path):
-    """O4: EFBIG; the file ends at a line's end."""
+def test_O4_file_size_limit(tstream, tmp_path):
+    """EFBIG; the file ends at a line's end."""
     import resource
     path = tmp_path / "out"
     with Server(scripted(stream(tweets(100, 100)) + BYE)) as server:
@@ -990,8 +980,8 @@ def test_file_size_limit(tstream, tmp_path):
     assert lines.count(b"\n") + lost == 101
 
 
-def test_non_blocking_stdout_of_the_parent(tstream):
-    """O5, O6: EAGAIN is waited out; the flag stays as it was."""
+def test_O5_non_blocking_stdout_of_the_parent(tstream):
+    """EAGAIN is waited out; the flag stays as it was."""
     r, w = os.pipe()
     fcntl.fcntl(w, fcntl.F_SETFL, os.O_NONBLOCK)
     messages = tweets(300, 2000)
@@ -1006,7 +996,7 @@ def test_non_blocking_stdout_of_the_parent(tstream):
     assert flags & os.O_NONBLOCK
 
 
-def test_blocking_flag_is_left_alone(tstream):
+def test_O6_blocking_flag_is_left_alone(tstream):
     r, w = os.pipe()
     with Server(scripted(stream(tweets(1)) + BYE)) as server:
         assert tstream("-u", server.url(), stdout=w).returncode == 0
@@ -1030,8 +1020,7 @@ def test_second_signal_ends_at_once(tstream):
     assert out.count(b"\n") + lost == stats(err.decode())["tweets"]
 
 
-def test_closed_descriptors(tstream):
-    """O9"""
+def test_O9_closed_descriptors(tstream):
     with Server(scripted(stream(tweets(1)) + BYE)) as server:
         words = tstream.command("-u", server.url())
 
@@ -1047,8 +1036,7 @@ def test_closed_descriptors(tstream):
             assert p.stdout == joined(tweets(1)) + BYE_LINE, closed
 
 
-def test_stderr_that_is_full_does_not_block(tstream):
-    """O10"""
+def test_O10_stderr_that_is_full_does_not_block(tstream):
     r, w = os.pipe()
     fcntl.fcntl(w, fcntl.F_SETFL, os.O_NONBLOCK)
     try:
@@ -1062,8 +1050,7 @@ def test_stderr_that_is_full_does_not_block(tstream):
     os.close(r), os.close(w)
 
 
-def test_limits_of_the_system(tstream, context):
-    """M3"""
+def test_M3_limits_of_the_system(tstream, context):
     import resource
 
     def limit():
@@ -1078,7 +1065,6 @@ def test_limits_of_the_system(tstream, context):
 
 
 def test_few_descriptors_and_no_busy_loop(tstream, context):
-    """G2, G3"""
     with Server(scripted(holding), context) as server:
         p = tstream.start("-u", server.url())
         assert p.stdout.readline()
@@ -1145,14 +1131,14 @@ def test_manual_is_clean():
     assert p.returncode == 0, p.stdout
 
 
-def test_unit():
+def test_S1_S12_L5_M5_unit():
     """The session on a virtual clock: tests/unit.c, by cmocka."""
     p = subprocess.run([ROOT / "build/tests/unit"], capture_output=True,
                        text=True)
     assert p.returncode == 0, p.stdout + p.stderr
 
 
-def test_simulated_days():
+def test_L1_L2_simulated_days():
     """The loop on simulated system calls: tests/sim.c; 10,000 days and ten
     years in make torture."""
     p = subprocess.run([ROOT / "build/tests/sim", "1", "500"],

@@ -165,16 +165,16 @@ def short_writes(tstream, context, tmp_path):
         assert t.written() == joined(messages(1)) + BYE_LINE
 
 
-def test_errors_of_a_sample_of_calls(tstream, context, tmp_path):
+def test_C10_C11_O8_M4_T25_errors_of_a_sample_of_calls(tstream, context, tmp_path):
     assert trials(tstream, context, tmp_path, 23) > 10
 
 
-def test_short_writes(tstream, context, tmp_path):
+def test_O7_short_writes(tstream, context, tmp_path):
     short_writes(tstream, context, tmp_path)
 
 
 @pytest.mark.torture
-def test_errors_of_every_call(tstream, context, tmp_path, record_property):
+def test_C10_C11_O8_M4_T25_errors_of_every_call(tstream, context, tmp_path, record_property):
     n = trials(tstream, context, tmp_path, 1)
     print(f"{n} errors injected")
     assert n > 300

@@ -341,6 +341,18 @@ static void test_two_hundred_days(void **state)
 	assert_int_equal(resumed, gaps - 1);
 }
 
+/* Counters pass the limits of 32 bits. */
+static void test_large_counters(void **state)
+{
+	(void)state;
+	open_stream();
+	s->stats.tweets = s->stats.bytes = s->stats.connects = UINT32_MAX;
+	give_chunk(TWEET, SESSION_MESSAGE);
+	give("\r\n", SESSION_MORE);
+	assert_true(s->stats.tweets == (uint64_t)UINT32_MAX + 1);
+	assert_true(s->stats.bytes == (uint64_t)UINT32_MAX + strlen(TWEET) + 2);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -359,6 +371,7 @@ int main(void)
 		TEST(test_certificates),
 		TEST(test_count_and_duration),
 		TEST(test_two_hundred_days),
+		TEST(test_large_counters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
