@@ -2,7 +2,9 @@
 #
 #   make            the static binary
 #   make demo       a local HTTPS server, and tstream streaming from it
-#   make check      every test
+#   make check      every test that takes seconds
+#   make torture    those that take minutes
+#   make soak       an endurance run; SOAK_SECONDS, SOAK_RECONNECTS
 #   make install    the binary and its manual; PREFIX and DESTDIR are honoured
 #   make bench      CPU, memory and latency beside curl, jq and others
 #   make fuzz       libFuzzer on the rooms that read foreign bytes
@@ -100,7 +102,8 @@ build/roots.o: build/include/roots_builtin.h
 
 TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
 	jq libcmocka-dev gcc libc6-dev curl strace tmux mandoc \
-	python3-dnspython iproute2 util-linux
+	python3-dnspython iproute2 util-linux python3-cryptography-vectors \
+	python3-pytest-timeout
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 TEST_ROOMS = $(PURE) keys resolve
 PYTHON = /usr/bin/python3
@@ -145,6 +148,19 @@ build/tests/lookup: tests/lookup.c build/resolve.o | build/tests-ready
 
 demo: tstream build/tests-ready
 	$(PYTHON) -B tests/demo.py ./tstream
+
+# The shipped objects on a fast clock.
+build/tests/tstream-fast: tests/fast_clock.c $(OBJS) build/libbearssl.a
+	@echo '  LINK $@'
+	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^ \
+		-Wl,--wrap=clock_gettime,--wrap=ppoll
+
+# SOAK_SECONDS of cuts, stalls and rubbish; then SOAK_RECONNECTS of them.
+SOAK_SECONDS = 600
+SOAK_RECONNECTS = 10000
+soak: tstream build/tests/tstream-fast build/tests-ready
+	$(PYTHON) -B tests/soak.py ./tstream $(SOAK_SECONDS) \
+		build/tests/tstream-fast $(SOAK_RECONNECTS)
 
 # libFuzzer; FUZZ_SECONDS a target, or FUZZ_RUNS inputs. A corpus stays in
 # build/fuzz.
@@ -242,12 +258,19 @@ build/interop/ready: scripts/interop
 	scripts/interop build/interop
 	@touch $@
 
-check: tstream build/interop/ready build/tests/probe build/tests/unit \
-		build/tests/sandbox build/tests/sim build/tests/lookup
-	$(PYTHON) -B -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests
+TEST_PROGRAMS = build/tests/probe build/tests/unit build/tests/sandbox \
+	build/tests/sim build/tests/lookup
+PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
+check: tstream build/interop/ready $(TEST_PROGRAMS)
+	$(PYTEST) --timeout=300 -m 'not torture' $(PYTEST_ARGS) tests
+
+# What takes minutes: all cuts, flips, system calls, rows; 10,000 simulated
+# days and ten years. make soak and make fuzz are apart.
+torture: tstream build/interop/ready $(TEST_PROGRAMS)
+	$(PYTEST) --timeout=1800 --durations=10 -m torture $(PYTEST_ARGS) tests
 
 clean:
 	rm -rf build tstream
 
-.PHONY: all clean demo check install lint bench fuzz
+.PHONY: all clean demo check torture soak install lint bench fuzz
 .DELETE_ON_ERROR:

@@ -38,11 +38,13 @@ static void take_name(void *roots, const void *p, size_t n)
 		r->list[r->n].dn.len += n;
 }
 
+/* The decoder must not be given more once it is done or has failed. */
 static void take_bytes(void *roots, const void *p, size_t n)
 {
 	struct roots *r = roots;
 
-	br_x509_decoder_push(&r->x509, p, n);
+	if (br_x509_decoder_last_error(&r->x509) == BR_ERR_X509_TRUNCATED)
+		br_x509_decoder_push(&r->x509, p, n);
 }
 
 static void begin_certificate(struct roots *r)

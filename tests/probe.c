@@ -76,6 +76,30 @@ static void probe_json(void)
 		printf("bad %s at %zu\n", json_error_text(s.error), at - 4);
 }
 
+/* 8: a byte. For each two bytes behind it, is the three a part of a string?
+ * Prints a bit each, the second byte's 256 in 64 hexadecimal digits. */
+static void probe_utf8(void)
+{
+	static struct json_scan s;
+	unsigned char text[] = "{\"a\":\"...\"}", bits[32];
+	unsigned b, c;
+
+	text[6] = payload[0];
+	for (b = 0; b < 256; b++) {
+		memset(bits, 0, sizeof bits);
+		for (c = 0; c < 256; c++) {
+			text[7] = (unsigned char)b;
+			text[8] = (unsigned char)c;
+			json_init(&s, "text");
+			json_scan(&s, text, sizeof text - 1);
+			if (s.place == JSON_DONE)
+				bits[c / 8] |= (unsigned char)(1u << c % 8);
+		}
+		print_hex(bits, sizeof bits);
+	}
+	printf("\n");
+}
+
 /* f: path (fields, an empty one at its end), a valid document. */
 static void probe_find(void)
 {
@@ -383,13 +407,14 @@ int main(void)
 		char letter;
 		void (*probe)(void);
 	} probes[] = {
-		{ 'j', probe_json },    { 'f', probe_find },
-		{ 'l', probe_lines },   { 'h', probe_http },
-		{ 'b', probe_backoff }, { 'c', probe_code },
-		{ 's', probe_sha1 },    { 'm', probe_hmac },
-		{ 'o', probe_oauth },   { 'w', probe_withheld },
-		{ 'u', probe_url },     { 'k', probe_keys },
-		{ 'p', probe_plain },   { 'e', probe_texts },
+		{ 'j', probe_json },     { '8', probe_utf8 },
+		{ 'f', probe_find },     { 'l', probe_lines },
+		{ 'h', probe_http },     { 'b', probe_backoff },
+		{ 'c', probe_code },     { 's', probe_sha1 },
+		{ 'm', probe_hmac },     { 'o', probe_oauth },
+		{ 'w', probe_withheld }, { 'u', probe_url },
+		{ 'k', probe_keys },     { 'p', probe_plain },
+		{ 'e', probe_texts },
 	};
 	size_t i;
 	int c;

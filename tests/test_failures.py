@@ -218,7 +218,8 @@ def test_D2_silent_resolver(tstream):
         begin = time.monotonic()
         p = Rooted(tstream, dns="127.0.0.77")("http://x.example/", "-d", "13")
         assert 12 < time.monotonic() - begin < 15
-    assert "no name server answer" in p.stderr and waits(p.stderr) == [0.25]
+    assert "no name server answer" in p.stderr
+    assert waits(p.stderr) in ([0.25], [0.25, 0.5])  # 5 or 10 s each
 
 
 @needs_root
@@ -273,7 +274,7 @@ def garbage(rng, raw):
     """A reply that passes as one: its question's number, then anything."""
     kind = rng.randrange(5)
     if kind == 0:
-        return raw[:2] + rng.randbytes(rng.randrange(600))
+        return raw[:2] + b"\x81\x80" + rng.randbytes(rng.randrange(600))
     reply = bytearray(raw[:2] + b"\x81\x80" + raw[4:6] + b"\0\x30\0\0\0\0"
                       + raw[12:])
     for _ in range(rng.randrange(1, 60)):
@@ -476,7 +477,14 @@ def test_T8_sha1_and_md5(tstream, tmp_path, how):
 
 @torture
 def test_T9_rsa_of_8192_bits(tstream, tmp_path):
-    p = Chain(tmp_path, kind=8192).serve(tstream)
+    """As a root it is not even read; anywhere else in the chain it is refused
+    by a message of its own."""
+    c = Chain(tmp_path, kind=8192)
+    p = c.serve(tstream)
+    assert p.returncode == 2 and "no certificate that is of use" in p.stderr
+    small = peer.Authority(tmp_path, "small root")
+    c.root.file.write_bytes(small.file.read_bytes())
+    p = c.serve(tstream, [c.middle.cert, c.root.cert])
     assert p.returncode == 1 and "more than 4,096 bits" in p.stderr, p.stderr
 
 

@@ -567,7 +567,10 @@ def test_ssl_cert_file(tstream, authority, context):
     (b"-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n", "PEM"),
     (b"-----BEGIN CERTIFICATE-----\nAAAA\n", "cut off"),
     (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-     "no certificate"), (None, "larger|more than 512|no room|room for")])
+     "no certificate"),
+    # it goes on long behind the place where it stops to be a certificate
+    (b"-----BEGIN CERTIFICATE-----\n" + b"MIIIADCC" * 3000
+     + b"\n-----END CERTIFICATE-----\n", "no certificate"), (None, "larger|more than 512|no room|room for")], ids=range(7))
 def test_T26_ca_files(tstream, authority, tmp_path, text, says):
     path = tmp_path / "ca"
     path.write_bytes(authority.file.read_bytes() * 3000 if text is None else text)
@@ -1142,6 +1145,15 @@ def test_L1_L2_simulated_days():
     """The loop on simulated system calls: tests/sim.c; 10,000 days and ten
     years in make torture."""
     p = subprocess.run([ROOT / "build/tests/sim", "1", "500"],
+                       capture_output=True, text=True)
+    assert p.returncode == 0, p.stdout + p.stderr
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed, runs, days", [
+    (10000, 5000, 1), (20000, 5000, 1), (1, 1, 3650)])
+def test_L1_L2_ten_thousand_simulated_days(seed, runs, days):
+    p = subprocess.run([ROOT / "build/tests/sim", *map(str, (seed, runs, days))],
                        capture_output=True, text=True)
     assert p.returncode == 0, p.stdout + p.stderr
 
