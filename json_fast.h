@@ -30,11 +30,12 @@ static inline bool json_in_object(const struct json_scan *s)
 /* Open an object or array; s fails if it is too deep. */
 void json_push(struct json_scan *s, bool object);
 
-/* How many bytes at the start of p[0..15] are plain text of a string:
- * printable ASCII other than quote and backslash. And how many are digits.
- * The portable forms say what the others must equal. */
-unsigned json_plain16(const unsigned char *p);
-unsigned json_plain16_portable(const unsigned char *p);
+/* How many bytes at the start of p[0..31] are text of a string: whole valid
+ * characters other than quote, backslash and control characters; p[0..38] must
+ * be readable. A last character that goes beyond may be counted or not. And how
+ * many of p[0..15] are digits. The portable forms say what the others equal. */
+unsigned json_text32(const unsigned char *p);
+unsigned json_text32_portable(const unsigned char *p);
 unsigned json_digits16(const unsigned char *p);
 unsigned json_digits16_portable(const unsigned char *p);
 

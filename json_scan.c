@@ -35,6 +35,7 @@ void json_init(struct json_scan *s, const char *tweet_key)
 	s->found = 0;
 	s->key_n = 0;
 	s->in_key = false;
+	s->last = 0;
 }
 
 enum json_class json_class(const struct json_scan *s)

@@ -65,6 +65,18 @@ enum json_place {
 	JSON_FAILED /* see error */
 };
 
+/* A key that was seen, with its quotes and colon, and perhaps the literal and
+ * comma that followed: what comes again, byte for byte, is not judged again. */
+#define JSON_SEEN 512    /* keys that are remembered; the first is none */
+#define JSON_SEEN_MAX 48 /* bytes of one */
+struct json_seen {
+	unsigned char text[JSON_SEEN_MAX];
+	unsigned char key_n, all_n; /* without the literal, and with it */
+	unsigned char found;        /* as in json_scan, at the top level */
+	uint16_t next;              /* the key that came after it last */
+	uint16_t home;              /* where those after it are looked for */
+};
+
 struct json_scan {
 	const char *tweet_key; /* ASCII, at most JSON_KEY_MAX bytes */
 	uint32_t first;   /* letters that keys to be recognised begin with */
@@ -78,9 +90,12 @@ struct json_scan {
 	size_t key_n;
 	unsigned char key[6 * JSON_KEY_MAX]; /* a key cut by the end of input */
 	unsigned char is_object[JSON_DEPTH / 8];
+	uint16_t last; /* the key before, of those seen */
+	struct json_seen seen[JSON_SEEN];
 };
 
-/* Begin a new object. tweet_key is the caller's and stays where it is. */
+/* Begin a new object. The struct is all zeros the first time; tweet_key is the
+ * caller's, stays where it is, and is always the same. */
 void json_init(struct json_scan *s, const char *tweet_key);
 
 /* Scan in[0..n-1], which may cut the object anywhere. Stops behind the first

@@ -74,9 +74,11 @@ int oracle_json(const unsigned char *p, size_t n)
 		return ORACLE_REFUSES; // it would take a NUL for the end
 	reader.Parse<kParseIterativeFlag | kParseValidateEncodingFlag |
 		     kParseNumbersAsStringsFlag>(in, keys);
+	// RFC 8259 lets an escape be half a pair, and a number be of any size
 	if (reader.GetParseErrorCode() ==
-	    kParseErrorStringUnicodeSurrogateInvalid)
-		return ORACLE_SILENT; // RFC 8259 lets an escape be half a pair
+		    kParseErrorStringUnicodeSurrogateInvalid ||
+	    reader.GetParseErrorCode() == kParseErrorNumberTooBig)
+		return ORACLE_SILENT;
 	if (keys.deepest > 1024)
 		return ORACLE_SILENT;
 	return reader.HasParseError() || !keys.object ? ORACLE_REFUSES
