@@ -121,6 +121,12 @@ build/tests/probe: tests/probe.c $(TEST_ROOMS:%=build/tests/%.o)
 	@echo '  LINK $@'
 	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^
 
+# The same without vector instructions.
+build/tests/probe_portable: tests/probe.c $(TEST_ROOMS:%=build/tests/%.o)
+	@echo '  LINK $@'
+	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -DJSON_PORTABLE -o $@ \
+		json_fast.c $(filter-out %/json_fast.o,$^)
+
 build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 	@echo '  LINK $@'
 	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^ -lcmocka
@@ -166,7 +172,7 @@ soak: tstream build/tests/tstream-fast build/tests-ready
 # build/fuzz.
 FUZZ_SECONDS = 60
 FUZZ_RUNS = -1
-FUZZ_TARGETS = json lines head body session keys url answer roots
+FUZZ_TARGETS = json vectors lines head body session keys url answer roots
 FUZZ_ROOMS = $(PURE) keys resolve roots
 FUZZ_FLAGS = $(DEFS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all $(INCLUDES)
@@ -258,7 +264,7 @@ build/interop/ready: scripts/interop
 	scripts/interop build/interop
 	@touch $@
 
-TEST_PROGRAMS = build/tests/probe build/tests/unit build/tests/sandbox \
+TEST_PROGRAMS = build/tests/probe build/tests/probe_portable build/tests/unit build/tests/sandbox \
 	build/tests/sim build/tests/lookup
 PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
 check: tstream build/interop/ready $(TEST_PROGRAMS)

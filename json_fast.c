@@ -220,6 +220,11 @@ unsigned json_digits16(const unsigned char *p)
 	return digits16(p);
 }
 
+bool json_same(const unsigned char *p, const unsigned char *q, unsigned n)
+{
+	return is_same(p, q, n);
+}
+
 /* 1 for a hexadecimal digit, 2 for what may follow a backslash but u. */
 static const unsigned char kind[256] = {
 	['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1,

@@ -39,4 +39,8 @@ unsigned json_text32_portable(const unsigned char *p);
 unsigned json_digits16(const unsigned char *p);
 unsigned json_digits16_portable(const unsigned char *p);
 
+/* Are p[0..n-1] and q[0..n-1] the same, n from 1 to JSON_SEEN_MAX? Of both
+ * that many bytes must be readable. */
+bool json_same(const unsigned char *p, const unsigned char *q, unsigned n);
+
 #endif

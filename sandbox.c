@@ -103,33 +103,36 @@ static void on_refused(int number, siginfo_t *info, void *context)
 	set_result(context, -ENOSYS);
 }
 
+static struct instruction jump_if_equal(uint32_t k, size_t yes, size_t no)
+{
+	struct instruction i = { JUMP_IF_EQUAL, (uint8_t)yes, (uint8_t)no, k };
+
+	return i;
+}
+
+/* The program: a number that is in a list jumps to the list's end. */
 static bool limit_calls(void)
 {
-	struct instruction code[CALLS + DEADLY + 6];
-	struct program program = { 0, code };
+	enum { TRAPS = CALLS + DEADLY + 3, KILLS, ALLOWS, SIZE };
+	struct instruction code[SIZE] = {
+		{ LOAD, 0, 0, AT_ARCH },
+		[2] = { LOAD, 0, 0, AT_NUMBER },
+		[TRAPS] = { RETURN, 0, 0, TRAP },
+		[KILLS] = { RETURN, 0, 0, KILL },
+		[ALLOWS] = { RETURN, 0, 0, ALLOW },
+	};
+	const struct program program = { SIZE, code };
 	struct sigaction a = { .sa_flags = SA_SIGINFO };
-	uint8_t n = 0, kill = CALLS + DEADLY + 4, i;
+	size_t n = 3, i;
 
 	a.sa_sigaction = on_refused;
 	if (ARCH == 0 || sigaction(SIGSYS, &a, NULL) < 0)
 		return false;
-	code[n++] = (struct instruction){ LOAD, 0, 0, AT_ARCH };
-	code[n] = (struct instruction){ JUMP_IF_EQUAL, 0,
-					(uint8_t)(kill - n - 1), ARCH };
-	n++;
-	code[n++] = (struct instruction){ LOAD, 0, 0, AT_NUMBER };
-	for (i = 0; i < CALLS + DEADLY; i++, n++) {
-		int call = i < CALLS ? calls[i] : deadly[i - CALLS];
-		int to = i < CALLS ? kill + 1 : kill;
-
-		code[n] =
-		    (struct instruction){ JUMP_IF_EQUAL, (uint8_t)(to - n - 1),
-					  0, (uint32_t)call };
-	}
-	code[n++] = (struct instruction){ RETURN, 0, 0, TRAP };
-	code[n++] = (struct instruction){ RETURN, 0, 0, KILL };
-	code[n++] = (struct instruction){ RETURN, 0, 0, ALLOW };
-	program.n = n;
+	code[1] = jump_if_equal(ARCH, 0, KILLS - 2);
+	for (i = 0; i < CALLS; i++, n++)
+		code[n] = jump_if_equal((uint32_t)calls[i], ALLOWS - n - 1, 0);
+	for (i = 0; i < DEADLY; i++, n++)
+		code[n] = jump_if_equal((uint32_t)deadly[i], KILLS - n - 1, 0);
 	return prctl(PR_SET_SECCOMP, MODE_FILTER, &program, 0, 0) == 0;
 }
 

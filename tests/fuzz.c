@@ -76,6 +76,25 @@ static void run_json(const uint8_t *p, size_t n, size_t step)
 		      (int)json_class(&s) == judge);
 }
 
+/* What vector instructions say is what the portable forms say. */
+static void run_vectors(const uint8_t *p, size_t n, size_t step)
+{
+	unsigned char *b = place(p, n);
+	unsigned fast, slow;
+	size_t i, k;
+
+	(void)step;
+	for (i = 0; i + 2 * JSON_SEEN_MAX < n; i++) {
+		fast = json_text32(b + i);
+		slow = json_text32_portable(b + i);
+		CHECK(fast == slow || (slow > 32 && fast >= 29 && fast < 32));
+		CHECK(json_digits16(b + i) == json_digits16_portable(b + i));
+		k = 1 + b[i] % JSON_SEEN_MAX;
+		CHECK(json_same(b + i, b + i + k, (unsigned)k) ==
+		      (memcmp(b + i, b + i + k, k) == 0));
+	}
+}
+
 /* A line as it stands: what is delivered must be what was sent. */
 static void run_lines(const uint8_t *p, size_t n, size_t step)
 {
@@ -333,11 +352,11 @@ static const struct target {
 	const char *name;
 	void (*run)(const uint8_t *p, size_t n, size_t step);
 } targets[] = {
-	{ "json", run_json },       { "lines", run_lines },
-	{ "head", run_head },       { "body", run_body },
-	{ "session", run_session }, { "keys", run_keys },
-	{ "url", run_url },         { "answer", run_answer },
-	{ "roots", run_roots },
+	{ "json", run_json },     { "vectors", run_vectors },
+	{ "lines", run_lines },   { "head", run_head },
+	{ "body", run_body },     { "session", run_session },
+	{ "keys", run_keys },     { "url", run_url },
+	{ "answer", run_answer }, { "roots", run_roots },
 };
 
 static const struct target *target;

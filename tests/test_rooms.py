@@ -28,8 +28,8 @@ SIZES = (1, 7, 64, 1 << 20)
 class Probe:
     """tests/probe.c, one answer a request."""
 
-    def __init__(self):
-        self.p = subprocess.Popen([ROOT / "build/tests/probe"],
+    def __init__(self, program="probe"):
+        self.p = subprocess.Popen([ROOT / "build/tests" / program],
                                   stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE)
 
@@ -59,9 +59,10 @@ class Probe:
         return self(letter, struct.pack(">I", step) + payload)
 
 
-@pytest.fixture(scope="module")
-def probe():
-    p = Probe()
+@pytest.fixture(scope="module", params=["probe", "probe_portable"])
+def probe(request):
+    """With vector instructions, and without."""
+    p = Probe(request.param)
     yield p
     p.p.stdin.close()
     assert p.p.wait() == 0, "a sanitizer stopped the probe"
