@@ -26,9 +26,6 @@ const char *json_error_text(enum json_error e)
 void json_init(struct json_scan *s, const char *tweet_key)
 {
 	s->tweet_key = tweet_key;
-	/* disconnect, delete, limit, warning, ours, or an escape */
-	s->first = 1u << ('d' & 31) | 1u << ('l' & 31) | 1u << ('w' & 31) |
-		   1u << (tweet_key[0] & 31) | 1u << ('\\' & 31);
 	s->place = JSON_BEFORE;
 	s->error = JSON_OK;
 	s->depth = 0;

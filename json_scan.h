@@ -79,8 +79,7 @@ struct json_seen {
 
 struct json_scan {
 	const char *tweet_key; /* ASCII, at most JSON_KEY_MAX bytes */
-	uint32_t first;   /* letters that keys to be recognised begin with */
-	const char *rest; /* of a literal */
+	const char *rest;      /* of a literal */
 	enum json_place place;
 	enum json_error error;
 	unsigned depth, left;    /* left: hex digits or bytes of a character */
