@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -45,7 +47,16 @@ enum { RULE_BENEATH = 1, RULE_PORT = 2 };
 #define READ_FILE (1u << 2)
 #define CONNECT (1u << 1)
 
-#if defined(__x86_64__)
+/* The list is that of musl: glibc's resolver loads libraries, and more. */
+#if defined(__GLIBC__) || (!defined(__x86_64__) && !defined(__aarch64__))
+#define ARCH 0u /* there is no list for this system */
+#define OLDER_CALLS
+static void set_result(ucontext_t *u, int value)
+{
+	(void)u;
+	(void)value;
+}
+#elif defined(__x86_64__)
 #define ARCH 0xc000003eu
 #define OLDER_CALLS SYS_open, SYS_poll, SYS_fork, SYS_alarm, SYS_pipe,
 static void set_result(ucontext_t *u, int value)
@@ -58,14 +69,6 @@ static void set_result(ucontext_t *u, int value)
 static void set_result(ucontext_t *u, int value)
 {
 	u->uc_mcontext.regs[0] = (unsigned long)(long)value;
-}
-#else
-#define ARCH 0u /* no filter: its numbers would have to be known */
-#define OLDER_CALLS
-static void set_result(ucontext_t *u, int value)
-{
-	(void)u;
-	(void)value;
 }
 #endif
 
@@ -126,7 +129,7 @@ static bool limit_calls(void)
 	size_t n = 3, i;
 
 	a.sa_sigaction = on_refused;
-	if (ARCH == 0 || sigaction(SIGSYS, &a, NULL) < 0)
+	if (sigaction(SIGSYS, &a, NULL) < 0)
 		return false;
 	code[1] = jump_if_equal(ARCH, 0, KILLS - 2);
 	for (i = 0; i < CALLS; i++, n++)
@@ -144,7 +147,7 @@ static uint64_t file_rights(int version)
 	return ((uint64_t)1 << bits[version < 5 ? version : 5]) - 1;
 }
 
-static void allow_reading(int rules, const char *folder)
+static void allow_folder(int rules, const char *folder)
 {
 	struct beneath b = { READ_FILE, open(folder, O_PATH | O_CLOEXEC) };
 
@@ -152,6 +155,18 @@ static void allow_reading(int rules, const char *folder)
 		return;
 	syscall(ADD_RULE, rules, RULE_BENEATH, &b, 0);
 	close(b.fd);
+}
+
+/* Where this file really is, wherever links lead. */
+static void allow_folder_of(int rules, const char *file)
+{
+	char path[PATH_MAX];
+	char *end = realpath(file, path) == NULL ? NULL : strrchr(path, '/');
+
+	if (end == NULL)
+		return;
+	*end = '\0';
+	allow_folder(rules, path);
 }
 
 static int limit_files(uint16_t port)
@@ -169,8 +184,10 @@ static int limit_files(uint16_t port)
 	rules = (int)syscall(CREATE_RULESET, &r, sizeof r, 0);
 	if (rules < 0)
 		return 0;
-	allow_reading(rules, "/etc");
-	allow_reading(rules, "/run");
+	allow_folder(rules, "/etc");
+	allow_folder(rules, "/run");
+	allow_folder_of(rules, "/etc/resolv.conf");
+	allow_folder_of(rules, "/etc/hosts");
 	if (version >= 4)
 		syscall(ADD_RULE, rules, RULE_PORT, &p, 0);
 	ok = syscall(RESTRICT_SELF, rules, 0) == 0;
@@ -180,8 +197,10 @@ static int limit_files(uint16_t port)
 
 struct sandbox sandbox_enter(uint16_t port)
 {
-	struct sandbox s;
+	struct sandbox s = { false, 0 };
 
+	if (ARCH == 0)
+		return s;
 	s.landlock = limit_files(port);
 	s.calls = limit_calls();
 	return s;

@@ -15,9 +15,10 @@ struct sandbox {
 
 /* Give up, for good and for all children: every system call outside the list
  * (an unknown one fails with ENOSYS; those that start or trace programs kill);
- * opening files but to read below /etc and /run, where the resolver's settings
- * are; TCP to other ports than this one. What the kernel cannot do is left
- * out, and said in the result. no_new_privs must be set. */
+ * opening files but to read below /etc, /run and where links from
+ * /etc/resolv.conf and /etc/hosts lead; TCP to other ports than this one. What
+ * the kernel cannot do is left out, and said in the result; with glibc it is
+ * nothing at all. no_new_privs must be set. */
 struct sandbox sandbox_enter(uint16_t port);
 
 /* The number of a call that was refused, told once, else -1. */

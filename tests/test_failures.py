@@ -57,8 +57,10 @@ class Rooted:
         self.root = tstream.cwd / "root"
         (self.root / "etc").mkdir(parents=True)
         (self.root / "etc/hosts").write_text(hosts)
-        if dns:
-            (self.root / "etc/resolv.conf").write_text(f"nameserver {dns}\n")
+        if dns:  # by a link, as many systems have it
+            (self.root / "elsewhere").mkdir()
+            (self.root / "elsewhere/conf").write_text(f"nameserver {dns}\n")
+            (self.root / "etc/resolv.conf").symlink_to("../elsewhere/conf")
         for src, name in ((BINARY, "tstream"), (tstream.keys_file, "keys"),
                           (tstream.authority.file, "ca")):
             shutil.copy(src, self.root / name)
