@@ -88,7 +88,7 @@ unsigned json_digits16_portable(const unsigned char *p)
 #include <emmintrin.h>
 
 #define ON8 255, 255, 255, 255, 255, 255, 255, 255
-/* From byte 48 - n on, n bytes that are set before 48 that are not. */
+/* A mask of n bytes begins at byte JSON_SEEN_MAX - n. */
 static const unsigned char window[2 * JSON_SEEN_MAX] = { ON8, ON8, ON8,
 							 ON8, ON8, ON8 };
 
@@ -107,7 +107,8 @@ static inline unsigned special16(__m128i x)
 				      _mm_cmpeq_epi8(x, _mm_set1_epi8('\\')))));
 }
 
-/* The bits of 32 bytes for which a comparison with c holds. */
+/* A bit for each of the 32 bytes in a and b of which a comparison with c
+ * holds; a macro, as the comparison is not a value. */
 #define BITS32(compare, c)                                                     \
 	((uint32_t)_mm_movemask_epi8(compare(a, _mm_set1_epi8((char)(c)))) |   \
 	 (uint32_t)_mm_movemask_epi8(compare(b, _mm_set1_epi8((char)(c))))     \
