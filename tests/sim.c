@@ -63,6 +63,7 @@ static uint64_t soon(void)
 
 static struct loop *l;
 static uint64_t now, world_end;
+static int64_t skew; /* somebody sets the wall clock */
 
 __attribute__((noreturn, format(printf, 1, 2))) static void
 fail(const char *format, ...)
@@ -187,7 +188,7 @@ static struct {
 	uint64_t ended_at; /* when the last socket or look-up failed */
 } c;
 
-static uint64_t seen[KINDS], connects, attempts;
+static uint64_t seen[KINDS], connects, attempts, messages;
 
 /* A run of years has fewer messages, and no end before its time. */
 static bool years(void)
@@ -240,9 +241,8 @@ static void send_line(enum kind kind, enum outcome outcome, const char *sent,
 
 static void send_message(void)
 {
-	static uint64_t number;
 	char a[400], b[400], fill[201];
-	uint64_t n = ++number;
+	uint64_t n = ++messages;
 	unsigned size = (unsigned)below(200), which = (unsigned)below(100);
 
 	memset(fill, 'x', size);
@@ -491,7 +491,6 @@ long __wrap_syscall(long number, ...);
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 {
-	static int64_t skew; /* somebody sets the wall clock */
 	uint64_t ms = now;
 
 	if (id == CLOCK_REALTIME) {
@@ -806,7 +805,7 @@ long __wrap_syscall(long number, ...)
 	r = &readers[fd == NOTICES_FD];
 	n = iov->iov_len < room(r) ? iov->iov_len : room(r);
 	errno = no_nowait ? EOPNOTSUPP : chance(5) ? EINTR : EAGAIN;
-	if (no_nowait || n == 0 || (errno == EINTR && broken == 0))
+	if (no_nowait || (broken == 0 && (n == 0 || errno == EINTR)))
 		return -1;
 	if (chance(20))
 		n = 1 + below(n);
@@ -943,7 +942,8 @@ static void set_up(struct request *r, uint64_t days)
 	readers[0].whole = readers[0].used = 0;
 	readers[1].expected = readers[1].written = readers[1].lines = 0;
 	readers[1].whole = readers[1].used = 0;
-	connects = attempts = waits_said = moved = 0;
+	connects = attempts = messages = waits_said = moved = 0;
+	skew = 0;
 	spins = 0;
 	broken = 0;
 	breaks_at = !years() && chance(3) ? now + below(world_end) : NEVER;
