@@ -183,7 +183,10 @@ def run(name, binary, seconds, reconnects, fast):
         while p.poll() is None:
             with contextlib.suppress(FileNotFoundError, TypeError):
                 now = footprint(p.pid)
-                if host.count["connects"] >= 3 and early is None:
+                # memory of fixed size is first touched in the first tenth
+                if early is None and host.count["connects"] >= max(
+                        3, reconnects / 10) and \
+                        time.monotonic() - begin >= seconds / 10:
                     early = now
                 late = now if host.count["connects"] else None
             assert reader.wrong is None, reader.wrong
@@ -200,7 +203,7 @@ def run(name, binary, seconds, reconnects, fast):
         assert said["gaps"] == count["connects"] - 1
         assert reader.lines == count["tweets"] + count["notices"]
         assert early and late[0] <= early[0] + 2, (early, late)
-        assert late[1] <= early[1] + 64, (early, late)
+        assert late[1] <= early[1] + 128 and late[1] < 2048, (early, late)
         assert not peer_secrets(log)
     print(f"{name}: {time.monotonic() - begin:.0f} s, {count['connects']} "
           f"connections, {reader.lines} messages in order and once, "
@@ -216,4 +219,5 @@ def peer_secrets(log):
 if __name__ == "__main__":
     shipped, seconds, quick, reconnects = sys.argv[1:]
     run("real time", shipped, int(seconds), 4, 1)
-    run("fast clock", quick, 0, int(reconnects), 1000)
+    # not faster: an attempt has 30 s, here 100 ms, which a busy machine may need
+    run("fast clock", quick, 0, int(reconnects), 300)
