@@ -49,6 +49,7 @@ ERRORS = {
     "setitimer": "EINVAL", "gettid": "ENOSYS", "access": "ENOENT EACCES",
     "landlock_create_ruleset": "EOPNOTSUPP ENOSYS",
     "landlock_add_rule": "EINVAL ENOMEM", "getpid": "ENOSYS",
+    "readlink": "EINVAL EACCES ELOOP ENOENT", "getcwd": "ENOENT ERANGE",
     "landlock_restrict_self": "EPERM E2BIG",
 }
 MOST_CALLS = 3000  # of a run; one that spins makes more in a second
