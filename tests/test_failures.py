@@ -1025,7 +1025,7 @@ def test_M2_P2_process_1_leaves_no_zombie(tstream):
         pytest.skip("no PID namespaces here")
     with Server(scripted(*[HEAD] * 4, holding)) as server:
         p = subprocess.Popen(
-            ["unshare", "-pf", "--kill-child", "--mount-proc",
+            ["unshare", "-pf", "--kill-child",
              *tstream.command("-u", server.url())], stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env=clean_environment())
         assert p.stdout.readline()
