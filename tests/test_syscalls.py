@@ -4,6 +4,7 @@ one at a time: each call site, its n-th call, each errno of its man page."""
 import collections
 import concurrent.futures
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -13,6 +14,11 @@ import pytest
 from conftest import clean_environment
 from peer import HEAD, Server, chunk
 from test_stream import BYE, BYE_LINE, find_secrets, joined
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("strace") is None or
+    subprocess.run(["strace", "-o", "/dev/null", "true"]).returncode != 0,
+    reason="strace cannot trace here")
 
 # Of the C library's start, and what does not return.
 NOT_OURS = {"execve", "exit", "exit_group", "rt_sigreturn", "arch_prctl",
