@@ -72,6 +72,8 @@ static void set_result(ucontext_t *u, int value)
 }
 #endif
 
+#define NO_CALL (-1) /* what a tracer puts there to skip a call */
+
 static const int calls[] = {
 	/* the stream, output, the log, the clock */
 	SYS_recvfrom, SYS_sendto, SYS_ppoll, SYS_pwritev2, SYS_write,
@@ -83,14 +85,11 @@ static const int calls[] = {
 	/* signals and the end; restart: ppoll goes on after SIGSTOP */
 	SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
 	SYS_restart_syscall, SYS_getpid, SYS_gettid, SYS_tkill, SYS_exit,
-	SYS_exit_group,
+	SYS_exit_group, NO_CALL,
 	/* the C library's resolver, in the child */
 	SYS_openat, SYS_read, SYS_readv, SYS_fcntl, SYS_bind, SYS_recvmsg,
 	SYS_sendmsg, SYS_setitimer, SYS_set_tid_address, SYS_brk, SYS_mmap,
-	SYS_munmap, SYS_mremap, SYS_mprotect,
-	OLDER_CALLS
-	    /* none at all: what a tracer puts there to skip a call */
-	    - 1
+	SYS_munmap, SYS_mremap, SYS_mprotect, OLDER_CALLS
 };
 static const int deadly[] = { SYS_execve, SYS_execveat, SYS_ptrace };
 
