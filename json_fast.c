@@ -58,6 +58,17 @@ static unsigned character(const unsigned char *p)
 									   : 0;
 }
 
+uint32_t json_special32_portable(const unsigned char *p)
+{
+	unsigned n = 0, k = 8;
+
+	while (n < 32 && k == 8) {
+		k = plain8(p + n);
+		n += k;
+	}
+	return n < 32 ? (uint32_t)1 << n : 0;
+}
+
 unsigned json_text32_portable(const unsigned char *p)
 {
 	unsigned n = 0, k = 8;
@@ -87,24 +98,24 @@ unsigned json_digits16_portable(const unsigned char *p)
 #if defined(__SSE2__) && !defined(JSON_PORTABLE)
 #include <emmintrin.h>
 
-#define ON8 255, 255, 255, 255, 255, 255, 255, 255
-/* A mask of n bytes begins at byte JSON_SEEN_MAX - n. */
-static const unsigned char window[2 * JSON_SEEN_MAX] = { ON8, ON8, ON8,
-							 ON8, ON8, ON8 };
-
 static inline __m128i load16(const unsigned char *p)
 {
 	return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
 /* A bit for each byte that is not plain text. As signed bytes, those of
- * non-ASCII are negative, so below 0x20 too. */
+ * non-ASCII are negative, so below 0x20 too; a quote becomes 0x20. */
 static inline unsigned special16(__m128i x)
 {
 	return (unsigned)_mm_movemask_epi8(
-	    _mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8(0x20)),
-			 _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')),
-				      _mm_cmpeq_epi8(x, _mm_set1_epi8('\\')))));
+	    _mm_or_si128(_mm_cmplt_epi8(_mm_xor_si128(x, _mm_set1_epi8(2)),
+					_mm_set1_epi8(0x21)),
+			 _mm_cmpeq_epi8(x, _mm_set1_epi8('\\'))));
+}
+
+static inline uint32_t special32(const unsigned char *p)
+{
+	return special16(load16(p)) | (uint32_t)special16(load16(p + 16)) << 16;
 }
 
 /* A bit for each of the 32 bytes in a and b of which a comparison with c
@@ -148,9 +159,7 @@ static unsigned utf8_32(const unsigned char *p, unsigned n)
 
 static inline unsigned text32(const unsigned char *p)
 {
-	uint32_t special =
-	    special16(load16(p)) | (uint32_t)special16(load16(p + 16)) << 16;
-	uint32_t high;
+	uint32_t special = special32(p), high;
 	unsigned n;
 
 	if (special == 0)
@@ -176,28 +185,27 @@ static inline unsigned digits16(const unsigned char *p)
 	    1u << 16);
 }
 
-/* Are p[0..n-1] and q[0..n-1] the same, n from 1 to 48? */
-static inline bool is_same(const unsigned char *p, const unsigned char *q,
-			   unsigned n)
+/* A bit for each of p[0..15] that is the same in q, which is aligned. */
+static inline uint64_t same16(const unsigned char *p, const unsigned char *q)
 {
-	const unsigned char *mask = window + JSON_SEEN_MAX - n;
-	__m128i d =
-	    _mm_and_si128(_mm_xor_si128(load16(p), load16(q)), load16(mask));
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(
+	    load16(p), _mm_load_si128((const __m128i *)(const void *)q)));
+}
 
-	d = _mm_or_si128(
-	    d, _mm_and_si128(_mm_xor_si128(load16(p + 16), load16(q + 16)),
-			     load16(mask + 16)));
-	d = _mm_or_si128(
-	    d, _mm_and_si128(_mm_xor_si128(load16(p + 32), load16(q + 32)),
-			     load16(mask + 32)));
-	return _mm_movemask_epi8(_mm_cmpeq_epi8(d, _mm_setzero_si128())) ==
-	       0xffff;
+static inline bool is_seen(const unsigned char *p, const struct json_seen *e)
+{
+	return (same16(p, e->text) | same16(p + 16, e->text + 16) << 16 |
+		same16(p + 32, e->text + 32) << 32 | e->ignored) == UINT64_MAX;
 }
 #else
-static inline bool is_same(const unsigned char *p, const unsigned char *q,
-			   unsigned n)
+static inline bool is_seen(const unsigned char *p, const struct json_seen *e)
 {
-	return memcmp(p, q, n) == 0;
+	return e->all_n > 0 && memcmp(p, e->text, e->all_n) == 0;
+}
+
+static inline uint32_t special32(const unsigned char *p)
+{
+	return json_special32_portable(p);
 }
 
 static inline unsigned text32(const unsigned char *p)
@@ -211,6 +219,11 @@ static inline unsigned digits16(const unsigned char *p)
 }
 #endif
 
+uint32_t json_special32(const unsigned char *p)
+{
+	return special32(p);
+}
+
 unsigned json_text32(const unsigned char *p)
 {
 	return text32(p);
@@ -221,9 +234,16 @@ unsigned json_digits16(const unsigned char *p)
 	return digits16(p);
 }
 
-bool json_same(const unsigned char *p, const unsigned char *q, unsigned n)
+void json_remember(struct json_seen *e, const unsigned char *p, unsigned n)
 {
-	return is_same(p, q, n);
+	memcpy(e->text, p, JSON_SEEN_MAX);
+	e->ignored = UINT64_MAX << n;
+	e->all_n = (unsigned char)n;
+}
+
+bool json_is_seen(const unsigned char *p, const struct json_seen *e)
+{
+	return is_seen(p, e);
 }
 
 /* 1 for a hexadecimal digit, 2 for what may follow a backslash but u. */
@@ -255,18 +275,38 @@ static inline const unsigned char *escapes(const unsigned char *p,
 	return p;
 }
 
-/* From inside a string to its closing quote, or to where it gets unusual. */
+/* From inside a string to its closing quote, or to where it gets unusual. Most
+ * values of a key are as long as the last one: to compare with that length, and
+ * not to add what was found, lets a processor go on before it is found. */
 __attribute__((always_inline)) static inline const unsigned char *
-string(const unsigned char *p, const unsigned char *safe)
+string(const unsigned char *p, const unsigned char *safe, struct json_seen *e)
 {
 	const unsigned char *from;
+	uint32_t special;
 
 	do {
 		from = p;
-		p += text32(p);
+		special = special32(p);
+		if (special == 0) {
+			p += 32;
+			continue;
+		}
+		if (special << (31 - e->tail) == 1u << 31) {
+			p += e->tail;
+			if (*p == '"')
+				return p;
+		} else {
+			p += (unsigned)__builtin_ctz(special);
+			if (*p == '"') {
+				e->tail = (unsigned char)(p - from);
+				return p;
+			}
+		}
 		if (*p == '\\')
 			p = escapes(p, safe);
-	} while (p != from && *p != '"' && p <= safe);
+		else if (*p >= 0x80 && p <= safe)
+			p += text32(p);
+	} while (p != from && p <= safe);
 	return p;
 }
 
@@ -283,14 +323,15 @@ static inline bool is_word(const unsigned char *p, const char *word)
 	return load4(p) == load4((const unsigned char *)word);
 }
 
-/* Behind the key at p and its colon, or p itself. */
+/* Behind the key at p and its colon, with a space before and behind or not; or
+ * p itself. */
 static inline const unsigned char *key(const unsigned char *p,
 				       const unsigned char *safe)
 {
-	const unsigned char *end = p + 1;
+	const unsigned char *end = p + 1 + (*p == ' ');
 	unsigned n;
 
-	if (*p != '"')
+	if (end[-1] != '"')
 		return p;
 	do {
 		n = text32(end);
@@ -299,6 +340,14 @@ static inline const unsigned char *key(const unsigned char *p,
 	if (end > safe || end[0] != '"' || end[1] != ':')
 		return p;
 	return end[2] == ' ' ? end + 3 : end + 2;
+}
+
+/* The class of a key that key() found to be n bytes. */
+static void classify(struct json_scan *s, const unsigned char *p, size_t n)
+{
+	size_t front = *p == ' ' ? 2 : 1, back = p[n - 1] == ' ' ? 3 : 2;
+
+	json_classify(s, p + front, n - front - back);
 }
 
 /* Bytes of the literal at p and its comma, 0 if it is no such thing. */
@@ -333,44 +382,33 @@ static struct json_seen *look_up(struct json_scan *s, struct json_seen *last,
 	e->key_n = (unsigned char)n;
 	e->home = (uint16_t)(((unsigned)last->home << 3 ^ hash) % JSON_SEEN);
 	s->found = 0;
-	json_classify(s, p + 1, n - 3 - (p[n - 1] == ' '));
+	classify(s, p, n);
 	e->found = (unsigned char)s->found;
 	s->found = found;
 	return e;
 }
 
-/* Take the key at p, and a literal behind it if that is what followed it last
- * time. Most keys come in the order of the last message: such a one is found by
- * one comparison, and nothing waits for where it ends. */
-static inline const unsigned char *
-take_key(struct json_scan *s, const unsigned char *p, const unsigned char *safe,
-	 enum json_place *place, struct json_seen **last)
+/* Judge the key at p and expect it next time. Returns what is behind it, or p
+ * itself; s->last is it, if it is not too long. */
+__attribute__((noinline)) static const unsigned char *
+new_key(struct json_scan *s, struct json_seen *last, const unsigned char *p,
+	const unsigned char *safe)
 {
-	struct json_seen *e = &s->seen[(*last)->next];
-	const unsigned char *end = p + e->all_n;
-	unsigned n;
+	const unsigned char *end = key(p, safe);
+	unsigned n = (unsigned)(end - p);
+	struct json_seen *e;
 
-	if (is_same(p, e->text, e->all_n) && e->all_n > 0) {
-		*place = e->all_n > e->key_n ? JSON_KEY : JSON_VALUE;
-	} else {
-		end = key(p, safe);
-		n = (unsigned)(end - p);
-		if (n == 0)
-			return p;
-		*place = JSON_VALUE;
-		if (n > JSON_SEEN_MAX - LITERAL_MAX) {
-			if (s->depth == 1)
-				json_classify(s, p + 1,
-					      n - 3 - (end[-1] == ' '));
-			return end;
-		}
-		e = look_up(s, *last, p, n);
-		memcpy(e->text, p, JSON_SEEN_MAX);
-		e->all_n = (unsigned char)(n + literal(end));
+	s->last = (uint16_t)(last - s->seen);
+	if (n > JSON_SEEN_MAX - LITERAL_MAX) {
+		if (s->depth == 1)
+			classify(s, p, n);
+	} else if (n > 0) {
+		e = look_up(s, last, p, n);
+		json_remember(e, p, n + literal(end));
+		if (s->depth == 1)
+			s->found |= e->found;
+		s->last = (uint16_t)(e - s->seen);
 	}
-	if (s->depth == 1)
-		s->found |= e->found;
-	*last = e;
 	return end;
 }
 
@@ -395,92 +433,127 @@ static inline const unsigned char *scalar(const unsigned char *p)
 	return *q == ',' || *q == '}' || *q == ']' ? q : p;
 }
 
-/* A string, number or literal at p: to behind it, with place JSON_AFTER, or to
- * where it gets unusual. */
-static inline const unsigned char *
-value(const unsigned char *p, const unsigned char *safe, enum json_place *place)
+/* Where it is: in registers, as what takes one is inlined. From up to safe on
+ * REACH bytes can be read. */
+struct cursor {
+	const unsigned char *p, *safe;
+	struct json_seen *last; /* the key before */
+	bool object;            /* is what is innermost open one? */
+};
+
+/* Take keys up to one that no literal follows. Most keys come in the order of
+ * the last message: such a one is found by one comparison, and nothing waits
+ * for where it ends. Returns the new place. */
+static inline enum json_place keys(struct json_scan *s, struct cursor *c)
+{
+	const unsigned char *from;
+	struct json_seen *e;
+
+	do {
+		e = &s->seen[c->last->next];
+		if (!is_seen(c->p, e)) {
+			from = c->p;
+			c->p = new_key(s, c->last, from, c->safe);
+			c->last = &s->seen[s->last];
+			return c->p == from ? JSON_KEY : JSON_VALUE;
+		}
+		c->p += e->all_n;
+		c->last = e;
+		if (s->depth == 1)
+			s->found |= e->found;
+	} while (e->all_n > e->key_n && c->p <= c->safe);
+	return e->all_n > e->key_n ? JSON_KEY : JSON_VALUE;
+}
+
+/* Open the object or array at p; an empty one is closed again at once. */
+static inline enum json_place open_inner(struct json_scan *s, struct cursor *c)
+{
+	if (s->depth == JSON_DEPTH)
+		return JSON_VALUE;
+	if (c->p[1] == c->p[0] + 2) { /* {} or [] */
+		c->p += 2;
+		return JSON_AFTER;
+	}
+	c->object = *c->p++ == '{';
+	s->is_object[s->depth++] = c->object;
+	if (c->object)
+		return *c->p == '"' ? JSON_KEY : JSON_KEY_OR_END;
+	return *c->p > ' ' ? JSON_VALUE : JSON_VALUE_OR_END;
+}
+
+static inline enum json_place value(struct json_scan *s, struct cursor *c)
 {
 	const unsigned char *end;
 
-	if (*p == '"') {
-		end = string(p + 1, safe);
-		*place = *end == '"' && end <= safe ? JSON_AFTER : JSON_STRING;
-		return *place == JSON_AFTER ? end + 1 : end;
+	if (*c->p == '"') {
+		c->p = string(c->p + 1, c->safe, c->last);
+		if (*c->p != '"') {
+			s->in_key = false;
+			return JSON_STRING;
+		}
+		c->p++;
+		return JSON_AFTER;
 	}
-	end = scalar(p);
-	if (end != p)
-		*place = JSON_AFTER;
-	return end;
+	if (*c->p == '{' || *c->p == '[')
+		return open_inner(s, c);
+	end = scalar(c->p);
+	if (end == c->p)
+		return JSON_VALUE;
+	c->p = end;
+	return JSON_AFTER;
 }
 
 /* What follows a value: a comma, perhaps behind the ends of inner objects and
  * arrays. */
-static inline const unsigned char *after(struct json_scan *s,
-					 const unsigned char *p,
-					 const unsigned char *safe,
-					 enum json_place *place)
+static inline enum json_place after(struct json_scan *s, struct cursor *c)
 {
-	bool object = json_in_object(s);
-
-	while (*p == (object ? '}' : ']') && s->depth > 1 && p <= safe) {
+	while (*c->p == (c->object ? '}' : ']') && s->depth > 1 &&
+	       c->p <= c->safe) {
 		s->depth--;
-		object = json_in_object(s);
-		p++;
+		c->object = json_in_object(s);
+		c->p++;
 	}
-	if (*p != ',' || p > safe)
-		return p;
-	*place = object ? JSON_KEY : JSON_VALUE;
-	return p[1] == ' ' ? p + 2 : p + 1;
-}
-
-/* Open the object or array at p; an empty array is closed again at once. */
-static inline const unsigned char *
-open_inner(struct json_scan *s, const unsigned char *p, enum json_place *place)
-{
-	if (*p == '[' && p[1] == ']') {
-		*place = JSON_AFTER;
-		return p + 2;
-	}
-	if (s->depth == JSON_DEPTH)
-		return p;
-	json_push(s, *p == '{');
-	*place = s->place;
-	if (*place == JSON_KEY_OR_END && p[1] == '"')
-		*place = JSON_KEY;
-	if (*place == JSON_VALUE_OR_END && p[1] != ']' && p[1] > ' ')
-		*place = JSON_VALUE;
-	return p + 1;
+	if (*c->p != ',')
+		return JSON_AFTER;
+	c->p++;
+	return c->object ? JSON_KEY : JSON_VALUE;
 }
 
 size_t json_fast(struct json_scan *s, const unsigned char *in, size_t n)
 {
-	const unsigned char *p = in, *from, *safe = in + n - REACH;
+	struct cursor c = { in, in + n - REACH, &s->seen[s->last],
+			    s->depth > 0 && json_in_object(s) };
 	enum json_place place = s->place;
-	struct json_seen *last = &s->seen[s->last];
+	const unsigned char *from;
 
 	if (place == JSON_STRING) {
-		p = string(p, safe);
-		if (*p != '"' || p > safe)
-			return (size_t)(p - in);
-		p++;
+		c.p = string(in, c.safe, c.last);
+		if (*c.p != '"')
+			return (size_t)(c.p - in);
+		c.p++;
 		place = s->in_key ? JSON_COLON : JSON_AFTER;
 	}
-	do {
-		from = p;
-		if (place == JSON_KEY && p <= safe)
-			p = take_key(s, p, safe, &place, &last);
-		if (place == JSON_VALUE && p <= safe) {
-			if (*p == '{' || *p == '[')
-				p = open_inner(s, p, &place);
-			else
-				p = value(p, safe, &place);
+	while (c.p <= c.safe) {
+		if (place == JSON_KEY) {
+			place = keys(s, &c);
+			if (place == JSON_KEY || c.p > c.safe)
+				break;
 		}
-		if (place == JSON_AFTER && p <= safe)
-			p = after(s, p, safe, &place);
-	} while (p != from && place != JSON_STRING);
+		if (place == JSON_VALUE) {
+			from = c.p;
+			place = value(s, &c);
+			if (c.p == from || place >= JSON_STRING)
+				break;
+			if (place < JSON_AFTER)
+				continue;
+		}
+		if (place != JSON_AFTER)
+			break;
+		place = after(s, &c);
+		if (place == JSON_AFTER)
+			break;
+	}
 	s->place = place;
-	s->last = (uint16_t)(last - s->seen);
-	if (place == JSON_STRING)
-		s->in_key = false;
-	return (size_t)(p - in);
+	s->last = (uint16_t)(c.last - s->seen);
+	return (size_t)(c.p - in);
 }

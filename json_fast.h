@@ -22,25 +22,31 @@ void json_classify(struct json_scan *s, const unsigned char *p, size_t n);
 /* Is what is innermost open an object? At a depth of 1 or more. */
 static inline bool json_in_object(const struct json_scan *s)
 {
-	unsigned top = s->depth - 1;
-
-	return (s->is_object[top >> 3] >> (top & 7) & 1) != 0;
+	return s->is_object[s->depth - 1];
 }
 
-/* Open an object or array; s fails if it is too deep. */
-void json_push(struct json_scan *s, bool object);
+/* What follows comes in two forms, of which the portable one says what the
+ * other equals.
+ *
+ * A bit for each of p[0..31] that is not plain text of a string: quotes,
+ * backslashes, control characters, non-ASCII; the lowest bit alone is sure. */
+uint32_t json_special32(const unsigned char *p);
+uint32_t json_special32_portable(const unsigned char *p);
 
 /* How many bytes at the start of p[0..31] are text of a string: whole valid
  * characters other than quote, backslash and control characters; p[0..38] must
- * be readable. A last character that goes beyond may be counted or not. And how
- * many of p[0..15] are digits. The portable forms say what the others equal. */
+ * be readable. A last character that goes beyond may be counted or not. */
 unsigned json_text32(const unsigned char *p);
 unsigned json_text32_portable(const unsigned char *p);
+
+/* How many of p[0..15] are digits before the first that is none. */
 unsigned json_digits16(const unsigned char *p);
 unsigned json_digits16_portable(const unsigned char *p);
 
-/* Are p[0..n-1] and q[0..n-1] the same, n from 1 to JSON_SEEN_MAX? Of both
- * that many bytes must be readable. */
-bool json_same(const unsigned char *p, const unsigned char *q, unsigned n);
+/* Let e have p[0..n-1], n from 1 to JSON_SEEN_MAX; and does p begin with what e
+ * has? Of p JSON_SEEN_MAX bytes must be readable. memcmp is the portable form.
+ */
+void json_remember(struct json_seen *e, const unsigned char *p, unsigned n);
+bool json_is_seen(const unsigned char *p, const struct json_seen *e);
 
 #endif

@@ -131,18 +131,13 @@ static void fail(struct json_scan *s, enum json_error e)
 	s->error = e;
 }
 
-void json_push(struct json_scan *s, bool object)
+static void push(struct json_scan *s, bool object)
 {
-	unsigned bit = 1u << (s->depth & 7), byte = s->depth >> 3;
-
 	if (s->depth == JSON_DEPTH) {
 		fail(s, JSON_TOO_DEEP);
 		return;
 	}
-	s->depth++;
-	s->is_object[byte] =
-	    (unsigned char)(object ? s->is_object[byte] | bit
-				   : s->is_object[byte] & ~bit);
+	s->is_object[s->depth++] = object;
 	s->place = object ? JSON_KEY_OR_END : JSON_VALUE_OR_END;
 }
 
@@ -170,7 +165,7 @@ static void begin_value(struct json_scan *s, int c)
 		break;
 	case '{':
 	case '[':
-		json_push(s, c == '{');
+		push(s, c == '{');
 		break;
 	case 't':
 	case 'f':
@@ -361,10 +356,10 @@ static size_t fast_end(struct json_scan *s, const unsigned char *in, size_t n)
 	return json_fast(s, padded, n + JSON_FAST_MIN);
 }
 
-/* By the short cut where that is possible; *ended says that it was tried on the
- * input's end, which is not done again. */
+/* By the short cut where that is possible. On the input's end it is tried once
+ * in each place, of which *tried was the last. */
 static size_t fast(struct json_scan *s, const unsigned char *in, size_t n,
-		   bool *ended)
+		   enum json_place *tried)
 {
 	if (in_key(s))
 		return 0;
@@ -372,19 +367,20 @@ static size_t fast(struct json_scan *s, const unsigned char *in, size_t n,
 		s->place = JSON_KEY;
 	if (n >= JSON_FAST_MIN)
 		return json_fast(s, in, n);
-	if (*ended || n < JSON_FAST_LEAST)
+	if (*tried == s->place || n < JSON_FAST_LEAST)
 		return 0;
-	*ended = true;
+	*tried = s->place;
 	return fast_end(s, in, n);
 }
 
 size_t json_scan(struct json_scan *s, const unsigned char *in, size_t n)
 {
 	size_t i = 0, key = 0;
-	bool was_in_key, ended = false;
+	enum json_place tried = JSON_DONE;
+	bool was_in_key;
 
 	while (i < n && s->place != JSON_FAILED) {
-		i += fast(s, in + i, n - i, &ended);
+		i += fast(s, in + i, n - i, &tried);
 		if (i == n)
 			break;
 		was_in_key = in_key(s);

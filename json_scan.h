@@ -70,9 +70,11 @@ enum json_place {
 #define JSON_SEEN 512    /* keys that are remembered; the first is none */
 #define JSON_SEEN_MAX 48 /* bytes of one */
 struct json_seen {
-	unsigned char text[JSON_SEEN_MAX];
+	unsigned char text[JSON_SEEN_MAX] __attribute__((aligned(64)));
+	uint64_t ignored;           /* a bit for each that does not matter */
 	unsigned char key_n, all_n; /* without the literal, and with it */
 	unsigned char found;        /* as in json_scan, at the top level */
+	unsigned char tail;         /* bytes of the value's last 32 */
 	uint16_t next;              /* the key that came after it last */
 	uint16_t home;              /* where those after it are looked for */
 };
@@ -88,8 +90,8 @@ struct json_scan {
 	unsigned found; /* a bit for each class whose key was seen */
 	size_t key_n;
 	unsigned char key[6 * JSON_KEY_MAX]; /* a key cut by the end of input */
-	unsigned char is_object[JSON_DEPTH / 8];
-	uint16_t last; /* the key before, of those seen */
+	bool is_object[JSON_DEPTH]; /* of what is open, the outermost first */
+	uint16_t last;              /* the key before, of those seen */
 	struct json_seen seen[JSON_SEEN];
 };
 

@@ -47,23 +47,30 @@ bool output_init(struct output *o, int fd, size_t limit)
 }
 
 /* Append to the ring, around its end. */
-static void append(struct output *o, const void *p, size_t n)
+static void append(struct output *o, const unsigned char *p, size_t n)
 {
-	size_t at = (o->head + o->held) % o->size, first = o->size - at;
+	size_t at = o->head + o->held, first;
 
-	if (first > n)
-		first = n;
-	memcpy(o->ring + at, p, first);
-	memcpy(o->ring, (const unsigned char *)p + first, n - first);
+	if (at >= o->size)
+		at -= o->size;
+	first = o->size - at;
+	if (n <= first) {
+		memcpy(o->ring + at, p, n);
+	} else {
+		memcpy(o->ring + at, p, first);
+		memcpy(o->ring, p + first, n - first);
+	}
 	o->held += n;
 }
 
 bool output_line(struct output *o, const unsigned char *p, size_t n)
 {
+	static const unsigned char lf = '\n';
+
 	if (o->held > 0 && (n >= o->limit || o->held > o->limit - n - 1))
 		return false;
 	append(o, p, n);
-	append(o, "\n", 1);
+	append(o, &lf, 1);
 	o->lines++;
 	if (o->held > o->peak)
 		o->peak = o->held;

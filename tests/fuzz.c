@@ -79,6 +79,7 @@ static void run_json(const uint8_t *p, size_t n, size_t step)
 /* What vector instructions say is what the portable forms say. */
 static void run_vectors(const uint8_t *p, size_t n, size_t step)
 {
+	static struct json_seen e;
 	unsigned char *b = place(p, n);
 	unsigned fast, slow;
 	size_t i, k;
@@ -89,8 +90,11 @@ static void run_vectors(const uint8_t *p, size_t n, size_t step)
 		slow = json_text32_portable(b + i);
 		CHECK(fast == slow || (slow > 32 && fast >= 29 && fast < 32));
 		CHECK(json_digits16(b + i) == json_digits16_portable(b + i));
+		fast = json_special32(b + i);
+		CHECK((fast & -fast) == json_special32_portable(b + i));
 		k = 1 + b[i] % JSON_SEEN_MAX;
-		CHECK(json_same(b + i, b + i + k, (unsigned)k) ==
+		json_remember(&e, b + i + k, (unsigned)k);
+		CHECK(json_is_seen(b + i, &e) ==
 		      (memcmp(b + i, b + i + k, k) == 0));
 	}
 }

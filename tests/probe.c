@@ -369,19 +369,45 @@ static void probe_keys(void)
 	free(p);
 }
 
-/* p: bytes; what json_text32, its portable form and json_digits16 say at every
- * offset. */
+/* Is a key of n bytes seen again as long as none of its own bytes changes? */
+static bool seen_rightly(unsigned char *p, unsigned n)
+{
+	static struct json_seen e;
+	bool good = true;
+	unsigned i;
+
+	json_remember(&e, p, n);
+	for (i = 0; i < JSON_SEEN_MAX; i++) {
+		p[i] ^= 0x80;
+		good = good && json_is_seen(p, &e) == (i >= n);
+		p[i] ^= 0x80;
+	}
+	return good;
+}
+
+/* p: bytes; what json_text32, its portable form, json_digits16 and
+ * json_special32 say at every offset. */
 static void probe_plain(void)
 {
+	unsigned char *p = piece(payload, JSON_SEEN_MAX);
+	uint32_t special;
+	unsigned n;
 	size_t i;
 
+	for (n = 1; n <= JSON_SEEN_MAX; n++)
+		if (!seen_rightly(p, n))
+			printf("differ in a key of %u ", n);
+	free(p);
 	for (i = 0; i + 39 <= size; i++) {
-		unsigned char *p = piece(payload + i, 39);
-
-		if (json_digits16(p) != json_digits16_portable(p))
+		p = piece(payload + i, 39);
+		special = json_special32(p);
+		if (json_digits16(p) != json_digits16_portable(p) ||
+		    (special & -special) != json_special32_portable(p))
 			printf("differ at %zu ", i);
-		printf("%u,%u,%u ", json_text32(p), json_text32_portable(p),
-		       json_digits16(p));
+		for (n = 0; n < 32 && (special >> n & 1) == 0;)
+			n++;
+		printf("%u,%u,%u,%u ", json_text32(p), json_text32_portable(p),
+		       json_digits16(p), n);
 		free(p);
 	}
 	printf("\n");

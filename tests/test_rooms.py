@@ -170,12 +170,13 @@ def test_json_random_mutations(probe):
 
 def test_S7_json_depth(probe):
     for depth, ok in ((1, True), (1023, True), (1024, False), (100000, False)):
-        for a, b in ((b"[", b"]"), (b'{"a":', b"}")):
-            inner = a * depth + b"1" + b * depth
-            document = b'{"x":' + inner + b"}"
+        for a, core, b in ((b"[", b"1", b"]"), (b"[", b"", b"]"),
+                           (b'{"a":', b"1", b"}")):
+            inner = a * depth + core + b * depth
+            document = b'{"x":' + inner + b',"pad":"' + b"." * 80 + b'"}'
             for step in (13, 1 << 20):
                 assert probe.sized("j", step, document).startswith(
-                    "ok" if ok else "bad nested"), (depth, a)
+                    "ok" if ok else "bad nested"), (depth, a, core)
 
 
 def test_S6_json_utf8(probe):
@@ -210,14 +211,15 @@ def test_fast_and_portable_agree(probe):
             os.urandom(40)
         answer = probe("p", raw)
         assert "differ" not in answer
-        for i, three in enumerate(answer.split()):
-            fast, portable, digits = map(int, three.split(","))
+        for i, four in enumerate(answer.split()):
+            fast, portable, digits, plain = map(int, four.split(","))
             window, want = raw[i:i + 35], 0
             while want < 32 and (m := CHARACTER.match(window, want)):
                 want = m.end()
             assert portable == want, (window, portable, want)
             assert fast == want or (want > 32 and 29 <= fast < 32), window
             assert digits == re.match(rb"[0-9]*", window[:16]).end()
+            assert plain == re.match(rb"[ !#-\[\]-\x7f]*", window[:32]).end()
 
 
 def test_find(probe):
