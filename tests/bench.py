@@ -24,17 +24,21 @@ BUILD = pathlib.Path("build/tests")
 MB = int(os.environ.get("BENCH_MB", "1024"))
 PAIRS = int(os.environ.get("BENCH_PAIRS", "5"))
 BYE = b'{"disconnect":{"code":9}}\n'
-WORDS = ("der die und Köln Grüße weather snow café naïve データ 日本 天気 сегодня "
-         "RT @someone https://t.co/abcdefghij #tag 🎈 ❤️ und so weiter").split()
+# As real ones: 5.3 KB a line, some 270 characters of it as \uXXXX.
+WESTERN = ("der die und Köln Grüße weather snow café naïve сегодня RT @someone "
+           "https://t.co/abcdefghij #tag 🎈 ❤️ und so weiter").split()
+EASTERN = ("今日はとても良い天気ですね 新しい写真を投稿しました ありがとうございます @someone "
+           "วันนี้อากาศดีมาก 오늘은날씨가정말좋네요 https://t.co/abcdefghij #データ 🎈").split()
 
 
-def user(rng):
-    name = rng.choice(WORDS)
+def user(rng, words):
+    name = rng.choice(words)
     return {
         "id": rng.getrandbits(40), "id_str": str(rng.getrandbits(40)),
         "name": name, "screen_name": "user%d" % rng.getrandbits(30),
-        "location": rng.choice(WORDS), "url": None, "protected": False,
-        "description": " ".join(rng.choices(WORDS, k=14)), "verified": False,
+        "location": rng.choice(words), "url": None, "protected": False,
+        "description": " ".join(rng.choices(words, k=140 // len(words))),
+        "verified": False,
         "followers_count": rng.randrange(9999), "friends_count": 262,
         "listed_count": 0, "favourites_count": 235, "statuses_count": 1769,
         "created_at": "Sat Feb 16 13:40:25 +0000 2013", "utc_offset": None,
@@ -57,25 +61,26 @@ def user(rng):
         "follow_request_sent": None, "notifications": None}
 
 
-def tweet(rng, inner=True):
+def tweet(rng, words, inner=True):
     n = rng.getrandbits(60)
     t = {"created_at": "Sun Aug 31 00:29:15 +0000 2014", "id": n,
-         "id_str": str(n), "text": " ".join(rng.choices(WORDS, k=18)),
+         "id_str": str(n),
+         "text": " ".join(rng.choices(words, k=180 // len(words))),
          "source": "<a href=\"http://twitter.com/download/iphone\" "
                    "rel=\"nofollow\">Twitter for iPhone</a>",
          "truncated": False, "in_reply_to_status_id": None,
          "in_reply_to_status_id_str": None, "in_reply_to_user_id": None,
          "in_reply_to_user_id_str": None, "in_reply_to_screen_name": None,
-         "user": user(rng), "geo": None, "coordinates": None, "place": None,
+         "user": user(rng, words), "geo": None, "coordinates": None, "place": None,
          "contributors": None, "retweet_count": 0, "favorite_count": 0,
          "entities": {"hashtags": [{"text": "tag", "indices": [3, 7]}],
                       "symbols": [], "urls": [], "user_mentions": [
-             {"screen_name": "someone", "name": rng.choice(WORDS),
+             {"screen_name": "someone", "name": rng.choice(words),
               "id": 866260188, "id_str": "866260188", "indices": [0, 9]}]},
          "favorited": False, "retweeted": False, "filter_level": "medium",
          "lang": "de", "timestamp_ms": "1409444955657"}
     if inner:
-        t["retweeted_status"] = tweet(rng, False)
+        t["retweeted_status"] = tweet(rng, words, False)
     return t
 
 
@@ -86,7 +91,8 @@ def workload(folder):
     for i in range(1500):
         objects.append({"limit": {"track": i}} if i % 100 == 50 else
                        {"delete": {"status": {"id": i, "user_id": 3}}}
-                       if i % 50 == 7 else tweet(rng, i % 8 != 0))
+                       if i % 50 == 7 else
+                       tweet(rng, rng.choice((WESTERN, EASTERN)), i % 8 != 0))
     for name, ascii_only in (("escaped", True), ("raw", False)):
         lines = [json.dumps(o, separators=(",", ":"),
                             ensure_ascii=ascii_only).encode() for o in objects]
@@ -127,6 +133,8 @@ class Bench:
             "curl": curl,
             "curl | jq": ["sh", "-c", '"$@" | jq -c "select(.text)"', "sh", *curl],
             "floor": [BUILD / "bench_floor", str(self.port), self.authority.file],
+            "floor, written": [BUILD / "bench_floor", str(self.port),
+                               self.authority.file, "-"],
             "python": ["/usr/bin/python3", "tests/bench_original.py", url,
                        self.authority.file],
         }[name]
@@ -192,22 +200,26 @@ class Bench:
         server.wait()
         return statistics.median(times)
 
-    def memory(self, size):
-        server = self.serve(size)
-        with open(os.devnull, "wb") as null:
-            client = subprocess.Popen(self.command("tstream"), stdout=null)
-        peak = 0
-        while client.poll() is None:
-            try:
-                status = pathlib.Path(f"/proc/{client.pid}/status").read_text()
-                peak = max(peak, int(status.split("VmHWM:")[1].split()[0]))
-            except (OSError, IndexError):
-                break
+    def memory(self, size, piped=False):
+        """Peak KiB when about all of size bytes have been handed on."""
+        server = self.serve(-size)
+        drain = subprocess.Popen(["taskset", "-c", "0", "cat"],
+                                 stdin=subprocess.PIPE,
+                                 stdout=subprocess.DEVNULL)
+        client = subprocess.Popen(
+            ["taskset", "-c", "1", *self.command("tstream")],
+            stdout=drain.stdin if piped else subprocess.DEVNULL)
+        proc, written = pathlib.Path(f"/proc/{client.pid}"), 0
+        while written < size * 99 // 100 - 65536:  # framing; a line that is cut
             time.sleep(0.01)
+            written = int((proc / "io").read_text().split("wchar: ")[1].split()[0])
+        status = (proc / "status").read_text()
+        client.kill()
         client.wait()
+        drain.communicate()
         server.kill()
         server.wait()
-        return peak
+        return int(status.split("VmHWM:")[1].split()[0])
 
 
 def row(what, goal, values):
@@ -228,6 +240,7 @@ def main():
         row("CPU s per GB, median (least-most)", "goal", "measured")
         ratios, ours = {}, []
         for name, bytes_, goal in (("curl", size, 0.70), ("floor", size, 1.8),
+                                   ("floor, written", size, None),
                                    ("curl | jq", size // 16, 1 / 25),
                                    ("python", size // 16, 1 / 15)):
             if name == "curl | jq" and not shutil.which("jq"):
@@ -241,7 +254,8 @@ def main():
             ours += mine
             row(f"  {name}", "", spread(theirs))
             row(f"  tstream beside it", "", spread(mine))
-            row(f"tstream / {name}", f"{goal:.2f}", spread(ratios))
+            row(f"tstream / {name}", f"{goal:.2f}" if goal else "-",
+                spread(ratios))
         for kind in ("raw", "escaped"):
             a = subprocess.run([BUILD / "bench_scan", folder / kind],
                                capture_output=True, text=True).stdout.strip()
@@ -251,7 +265,10 @@ def main():
                                    capture_output=True, text=True).stdout.strip()
                 row(f"simdjson's DOM, {kind}, GB/s", "<= ours", b)
         row("peak KiB, 1 MB of stream", "2048", str(bench.memory(1 << 20)))
-        row(f"peak KiB, {MB} MiB of stream", "the same", str(bench.memory(size)))
+        row(f"peak KiB, {MB} MiB of stream", "the same",
+            str(bench.memory(size)))
+        row("the same, held for a reader that lags", "-",
+            str(bench.memory(size, True)))
         row("start to first message, ms", "20", f"{bench.start('tstream'):.1f}")
         row("  curl's", ">= ours", f"{bench.start('curl'):.1f}")
         for name in ("tstream", "curl"):

@@ -3,7 +3,7 @@
  * again and again until BYTES are out, then {"disconnect":{"code":9}}. Each
  * message is a chunk of its own, as Twitter framed it. With a BYTES of 0 it
  * sends one message each millisecond, 1,000 in all, with the time of sending
- * inside. */
+ * inside. A negative BYTES is cut off there, and the connection stays. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -57,7 +57,7 @@ int main(int argc, char **argv)
 	int s = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 	long long bytes, out;
 	char request[65536];
-	size_t size;
+	size_t size, n;
 	char *data;
 	FILE *f;
 
@@ -96,9 +96,16 @@ int main(int argc, char **argv)
 			send_all(ssl, head, sizeof head - 1);
 			for (out = 0; out < bytes; out += (long long)size)
 				send_all(ssl, data, size);
+			for (; out < -bytes; out += (long long)n) {
+				n = -bytes - out < (long long)size
+					? (size_t)(-bytes - out)
+					: size;
+				send_all(ssl, data, n);
+			}
 			if (bytes == 0)
 				send_timed(ssl);
-			send_all(ssl, BYE, sizeof BYE - 1);
+			if (bytes >= 0)
+				send_all(ssl, BYE, sizeof BYE - 1);
 			/* the client closes; unread bytes would reset it */
 			while (SSL_read(ssl, request, sizeof request) > 0)
 				;
