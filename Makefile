@@ -30,9 +30,9 @@ WARN = -std=c99 -pedantic -Wall -Wextra -Wshadow -Wconversion \
 	-Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla -Wundef
 # The C library's extensions: explicit_bzero, getrandom, memrchr, ppoll.
 DEFS = -D_GNU_SOURCE
-CFLAGS = -O3 -fPIE -fstack-protector-strong -Werror
+CFLAGS = -O2 -fPIE -fstack-protector-strong -Werror
 # Its own entropy sources are off: what getrandom gives is the only one.
-BEAR_CFLAGS = -O3 -fPIE -DBR_RDRAND=0 -DBR_USE_URANDOM=0
+BEAR_CFLAGS = -O2 -fPIE -DBR_RDRAND=0 -DBR_USE_URANDOM=0
 
 # musl-gcc -static-pie makes a dynamic binary, so the start files are named.
 ifeq ($(notdir $(CC)),musl-gcc)
