@@ -86,6 +86,29 @@ unsigned json_text32_portable(const unsigned char *p)
 	return n;
 }
 
+/* 1 for a hexadecimal digit, 2 for what may follow a backslash but u. */
+static const unsigned char kind[256] = {
+	['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1,
+	['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 3,
+	['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 3, ['A'] = 1, ['B'] = 1,
+	['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['"'] = 2, ['\\'] = 2,
+	['/'] = 2, ['n'] = 2, ['r'] = 2, ['t'] = 2,
+};
+
+static inline bool is_hex4(const unsigned char *p)
+{
+	return (kind[p[0]] & kind[p[1]] & kind[p[2]] & kind[p[3]] & 1) != 0;
+}
+
+bool json_unicode30_portable(const unsigned char *p)
+{
+	unsigned n = 0;
+
+	while (n < 30 && p[n] == '\\' && p[n + 1] == 'u' && is_hex4(p + n + 2))
+		n += 6;
+	return n == 30;
+}
+
 unsigned json_digits16_portable(const unsigned char *p)
 {
 	unsigned n = 0;
@@ -125,8 +148,36 @@ static inline uint32_t special32(const unsigned char *p)
 	 (uint32_t)_mm_movemask_epi8(compare(b, _mm_set1_epi8((char)(c))))     \
 	     << 16)
 
+static inline __m128i is16(__m128i x, int c)
+{
+	return _mm_cmpeq_epi8(x, _mm_set1_epi8((char)c));
+}
+
+static inline __m128i below16(__m128i x, int c)
+{
+	return _mm_cmplt_epi8(x, _mm_set1_epi8((char)c));
+}
+
+/* A bit for each of p[0..15] that, if it is a lead, stands for no character: an
+ * overlong form, a surrogate, too much. As signed bytes all that are not ASCII
+ * are ordered as below. */
+static inline unsigned bad16(const unsigned char *p)
+{
+	__m128i x = load16(p), second = load16(p + 1);
+	__m128i low = below16(second, 0xa0), lower = below16(second, 0x90);
+	__m128i two = is16(_mm_and_si128(x, _mm_set1_epi8((char)0xfe)), 0xc0);
+	__m128i three = _mm_or_si128(_mm_and_si128(is16(x, 0xe0), low),
+				     _mm_andnot_si128(low, is16(x, 0xed)));
+	__m128i four = _mm_or_si128(_mm_and_si128(is16(x, 0xf0), lower),
+				    _mm_andnot_si128(lower, is16(x, 0xf4)));
+	__m128i more = _mm_cmpgt_epi8(x, _mm_set1_epi8((char)0xf4));
+
+	return (unsigned)_mm_movemask_epi8(
+	    _mm_or_si128(_mm_or_si128(two, three), _mm_or_si128(four, more)));
+}
+
 /* How many of p[0..n-1] are whole valid characters, n at most 32; all at once
- * by masks, in which non-ASCII bytes are negative and so ordered as below. */
+ * by masks. */
 static unsigned utf8_32(const unsigned char *p, unsigned n)
 {
 	__m128i a = load16(p), b = load16(p + 16);
@@ -137,17 +188,9 @@ static unsigned utf8_32(const unsigned char *p, unsigned n)
 	uint64_t lead = high & ~next & in;
 	uint64_t lead3 = BITS32(_mm_cmpgt_epi8, 0xdf) & lead;
 	uint64_t lead4 = BITS32(_mm_cmpgt_epi8, 0xef) & lead;
-	uint64_t bad = (BITS32(_mm_cmplt_epi8, 0xc2) & lead) |
-		       (BITS32(_mm_cmpgt_epi8, 0xf4) & lead);
+	uint64_t bad = (bad16(p) | (uint32_t)bad16(p + 16) << 16) & lead;
 	uint64_t want = lead << 1 | lead3 << 2 | lead4 << 3;
-	uint32_t low_a0 = BITS32(_mm_cmplt_epi8, 0xa0);
-	uint32_t low_90 = BITS32(_mm_cmplt_epi8, 0x90);
 
-	/* second bytes that make an overlong form, a surrogate, too much */
-	bad |= (uint64_t)BITS32(_mm_cmpeq_epi8, 0xe0) << 1 & low_a0;
-	bad |= (uint64_t)BITS32(_mm_cmpeq_epi8, 0xed) << 1 & next & ~low_a0;
-	bad |= (uint64_t)BITS32(_mm_cmpeq_epi8, 0xf0) << 1 & low_90;
-	bad |= (uint64_t)BITS32(_mm_cmpeq_epi8, 0xf4) << 1 & next & ~low_90;
 	if (n == 32 && want >> 32 != 0) { /* the last one is cut */
 		n = 31 - (unsigned)__builtin_clz((uint32_t)lead);
 		in = ((uint64_t)1 << n) - 1;
@@ -174,6 +217,36 @@ static inline unsigned text32(const unsigned char *p)
 	return n > 0 ? n : json_text32_portable(p);
 }
 
+/* A bit for each of p[0..15] that is the same in q, which is aligned. */
+static inline uint64_t same16(const unsigned char *p, const unsigned char *q)
+{
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(
+	    load16(p), _mm_load_si128((const __m128i *)(const void *)q)));
+}
+
+/* A bit for each byte that is a hexadecimal digit. */
+static inline unsigned hex16(__m128i x)
+{
+	__m128i digit = _mm_sub_epi8(x, _mm_set1_epi8('0'));
+	__m128i letter = _mm_sub_epi8(_mm_or_si128(x, _mm_set1_epi8(0x20)),
+				      _mm_set1_epi8('a'));
+
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(
+	    _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit),
+	    _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(5)), letter)));
+}
+
+static inline bool unicode30(const unsigned char *p)
+{
+	static const unsigned char frame[32] __attribute__((aligned(16))) =
+	    "\\u....\\u....\\u....\\u....\\u....";
+	const uint32_t framed = 0x030c30c3, digits = 0x3cf3cf3c;
+	uint32_t hex = hex16(load16(p)) | (uint32_t)hex16(load16(p + 16)) << 16;
+	uint64_t same = same16(p, frame) | same16(p + 16, frame + 16) << 16;
+
+	return (same & framed) == framed && (hex & digits) == digits;
+}
+
 static inline unsigned digits16(const unsigned char *p)
 {
 	__m128i x = load16(p);
@@ -185,13 +258,6 @@ static inline unsigned digits16(const unsigned char *p)
 	    1u << 16);
 }
 
-/* A bit for each of p[0..15] that is the same in q, which is aligned. */
-static inline uint64_t same16(const unsigned char *p, const unsigned char *q)
-{
-	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(
-	    load16(p), _mm_load_si128((const __m128i *)(const void *)q)));
-}
-
 static inline bool is_seen(const unsigned char *p, const struct json_seen *e)
 {
 	return (same16(p, e->text) | same16(p + 16, e->text + 16) << 16 |
@@ -201,6 +267,11 @@ static inline bool is_seen(const unsigned char *p, const struct json_seen *e)
 static inline bool is_seen(const unsigned char *p, const struct json_seen *e)
 {
 	return e->all_n > 0 && memcmp(p, e->text, e->all_n) == 0;
+}
+
+static inline bool unicode30(const unsigned char *p)
+{
+	return json_unicode30_portable(p);
 }
 
 static inline uint32_t special32(const unsigned char *p)
@@ -234,6 +305,11 @@ unsigned json_digits16(const unsigned char *p)
 	return digits16(p);
 }
 
+bool json_unicode30(const unsigned char *p)
+{
+	return unicode30(p);
+}
+
 void json_remember(struct json_seen *e, const unsigned char *p, unsigned n)
 {
 	memcpy(e->text, p, JSON_SEEN_MAX);
@@ -246,31 +322,43 @@ bool json_is_seen(const unsigned char *p, const struct json_seen *e)
 	return is_seen(p, e);
 }
 
-/* 1 for a hexadecimal digit, 2 for what may follow a backslash but u. */
-static const unsigned char kind[256] = {
-	['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1,
-	['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 3,
-	['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 3, ['A'] = 1, ['B'] = 1,
-	['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['"'] = 2, ['\\'] = 2,
-	['/'] = 2, ['n'] = 2, ['r'] = 2, ['t'] = 2,
-};
-
-static inline bool is_hex4(const unsigned char *p)
+/* Bytes of the escape at p, and of four more if they follow; 0 if it is not
+ * valid. Runs are long where a script is not Latin. */
+static inline unsigned escape(const unsigned char *p)
 {
-	return (kind[p[0]] & kind[p[1]] & kind[p[2]] & kind[p[3]] & 1) != 0;
+	if (p[1] != 'u')
+		return kind[p[1]] & 2;
+	if (p[24] == '\\' && unicode30(p))
+		return 30;
+	return is_hex4(p + 2) ? 6 : 0;
 }
 
 /* Behind the escapes at p, one or many, up to one that is not valid. */
 static inline const unsigned char *escapes(const unsigned char *p,
 					   const unsigned char *safe)
 {
-	while (*p == '\\' && p <= safe) {
-		if (p[1] == 'u' && is_hex4(p + 2))
-			p += 6;
-		else if ((kind[p[1]] & 2) != 0)
-			p += 2;
-		else
-			break;
+	unsigned n;
+
+	do {
+		n = escape(p);
+		p += n;
+	} while (n > 0 && *p == '\\' && p <= safe);
+	return p;
+}
+
+/* Behind the characters of several bytes at p, and plain text between them, up
+ * to one that is not valid. Of scripts with three bytes a character 30 of 32
+ * are whole: not to add what was found is as in string(). */
+static inline const unsigned char *characters(const unsigned char *p,
+					      const unsigned char *safe)
+{
+	unsigned n;
+
+	while (p <= safe && *p >= 0x80) {
+		n = text32(p);
+		if (n != 30)
+			return p + n;
+		p += 30;
 	}
 	return p;
 }
@@ -302,10 +390,10 @@ string(const unsigned char *p, const unsigned char *safe, struct json_seen *e)
 				return p;
 			}
 		}
-		if (*p == '\\')
+		if (*p == '\\' && p <= safe)
 			p = escapes(p, safe);
-		else if (*p >= 0x80 && p <= safe)
-			p += text32(p);
+		else if (*p >= 0x80)
+			p = characters(p, safe);
 	} while (p != from && p <= safe);
 	return p;
 }

@@ -39,6 +39,10 @@ uint32_t json_special32_portable(const unsigned char *p);
 unsigned json_text32(const unsigned char *p);
 unsigned json_text32_portable(const unsigned char *p);
 
+/* Are p[0..29] five escapes \uXXXX? p[0..31] must be readable. */
+bool json_unicode30(const unsigned char *p);
+bool json_unicode30_portable(const unsigned char *p);
+
 /* How many of p[0..15] are digits before the first that is none. */
 unsigned json_digits16(const unsigned char *p);
 unsigned json_digits16_portable(const unsigned char *p);

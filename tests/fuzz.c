@@ -90,6 +90,7 @@ static void run_vectors(const uint8_t *p, size_t n, size_t step)
 		slow = json_text32_portable(b + i);
 		CHECK(fast == slow || (slow > 32 && fast >= 29 && fast < 32));
 		CHECK(json_digits16(b + i) == json_digits16_portable(b + i));
+		CHECK(json_unicode30(b + i) == json_unicode30_portable(b + i));
 		fast = json_special32(b + i);
 		CHECK((fast & -fast) == json_special32_portable(b + i));
 		k = 1 + b[i] % JSON_SEEN_MAX;

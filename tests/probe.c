@@ -385,8 +385,8 @@ static bool seen_rightly(unsigned char *p, unsigned n)
 	return good;
 }
 
-/* p: bytes; what json_text32, its portable form, json_digits16 and
- * json_special32 say at every offset. */
+/* p: bytes; what json_text32, its portable form, json_digits16, json_special32
+ * and json_unicode30 say at every offset. */
 static void probe_plain(void)
 {
 	unsigned char *p = piece(payload, JSON_SEEN_MAX);
@@ -402,12 +402,14 @@ static void probe_plain(void)
 		p = piece(payload + i, 39);
 		special = json_special32(p);
 		if (json_digits16(p) != json_digits16_portable(p) ||
+		    json_unicode30(p) != json_unicode30_portable(p) ||
 		    (special & -special) != json_special32_portable(p))
 			printf("differ at %zu ", i);
 		for (n = 0; n < 32 && (special >> n & 1) == 0;)
 			n++;
-		printf("%u,%u,%u,%u ", json_text32(p), json_text32_portable(p),
-		       json_digits16(p), n);
+		printf("%u,%u,%u,%u,%d ", json_text32(p),
+		       json_text32_portable(p), json_digits16(p), n,
+		       json_unicode30(p));
 		free(p);
 	}
 	printf("\n");

@@ -209,16 +209,23 @@ def test_fast_and_portable_agree(probe):
         good = rng.choice([12, 16, len(pieces)])
         raw = b"".join(rng.choice(pieces[:good]) for _ in range(40)) + \
             os.urandom(40)
+        if good == 16:  # escapes in a row, most of them whole
+            escapes = bytearray(b"".join(rng.choice((b"\\u%04x", b"\\u%04X"))
+                                         % rng.randrange(65536) for _ in range(30)))
+            for _ in range(4):
+                escapes[rng.randrange(180)] = rng.choice(b'gG/:@`"\\uU\0\xb0')
+            raw = bytes(escapes) + raw
         answer = probe("p", raw)
         assert "differ" not in answer
-        for i, four in enumerate(answer.split()):
-            fast, portable, digits, plain = map(int, four.split(","))
+        for i, five in enumerate(answer.split()):
+            fast, portable, digits, plain, run = map(int, five.split(","))
             window, want = raw[i:i + 35], 0
             while want < 32 and (m := CHARACTER.match(window, want)):
                 want = m.end()
             assert portable == want, (window, portable, want)
             assert fast == want or (want > 32 and 29 <= fast < 32), window
             assert digits == re.match(rb"[0-9]*", window[:16]).end()
+            assert run == bool(re.match(rb"(\\u[0-9a-fA-F]{4}){5}", window))
             assert plain == re.match(rb"[ !#-\[\]-\x7f]*", window[:32]).end()
 
 
