@@ -12,6 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LATE (64u * 1024) /* bytes held for a reader that is late */
+#define PATIENCE 5        /* ms that it is given */
+
 static volatile sig_atomic_t stop_signal, stop_count, stats_wanted;
 
 static void on_stop(int number)
@@ -222,14 +225,15 @@ static void turn(struct loop *l, uint64_t now)
 		dial(l, now);
 	do {
 		before = l->net.progress;
-		if (!l->holding && l->net.phase != NET_IDLE)
+		if (!l->holding && l->net.phase != NET_IDLE &&
+		    now >= l->next_read)
 			step_net(l, now);
 		pump(l, now);
 	} while (!l->holding && l->net.from < l->net.n &&
 		 l->net.progress != before);
 }
 
-static uint64_t earliest(const struct loop *l)
+static uint64_t earliest(const struct loop *l, uint64_t now)
 {
 	uint64_t t = session_deadline(&l->session);
 	uint64_t net =
@@ -237,6 +241,7 @@ static uint64_t earliest(const struct loop *l)
 
 	t = net < t ? net : t;
 	t = l->next_stats < t ? l->next_stats : t;
+	t = now < l->next_read && l->next_read < t ? l->next_read : t;
 	return l->next_live < t ? l->next_live : t;
 }
 
@@ -261,17 +266,28 @@ static void flush(struct output *o, struct pollfd *p)
 	p->revents = 0;
 }
 
+/* A reader that is late is given a moment before more is read, at most every
+ * few milliseconds: where it keeps up but for its turns at the processor,
+ * little is ever held. One that stalls does not stop us from reading. */
+static void be_patient(struct loop *l, uint64_t now)
+{
+	if (l->out.held < LATE)
+		l->next_read = now;
+	else if (now >= l->next_read)
+		l->next_read = now + PATIENCE;
+}
+
 /* Wait for bytes, room, a signal or the clock. */
 static void wait_for(struct loop *l, struct pollfd p[3], uint64_t now)
 {
-	uint64_t until = earliest(l), ms = until > now ? until - now : 0;
+	uint64_t until = earliest(l, now), ms = until > now ? until - now : 0;
 	struct timespec t = { (time_t)(ms / 1000),
 			      (long)(ms % 1000) * 1000000 };
 	sigset_t none;
 
 	sigemptyset(&none);
 	p[0] = net_poll(&l->net);
-	if (l->holding || l->net.phase == NET_IDLE)
+	if (l->holding || l->net.phase == NET_IDLE || now < l->next_read)
 		p[0].fd = -1;
 	p[1] = poll_output(&l->out);
 	p[2] = poll_output(&l->notices);
@@ -368,6 +384,7 @@ enum loop_end loop_run(struct loop *l)
 		flush(&l->out, &p[1]);
 		if (l->has_notices)
 			flush(&l->notices, &p[2]);
+		be_patient(l, now);
 		if (l->out.error != 0 || l->notices.error != 0)
 			return output_failed(l);
 		if (stop_count > 1 && !is_over(l))

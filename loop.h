@@ -35,7 +35,8 @@ struct loop {
 	size_t hold_used; /* input bytes to acknowledge once it is taken */
 	bool full_said;
 	uint64_t next_stats, next_live;
-	int signal; /* that ended the loop, or 0 */
+	uint64_t next_read; /* not before, while a reader is a little late */
+	int signal;         /* that ended the loop, or 0 */
 };
 
 /* Take over SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGPIPE, blocked but while the

@@ -14,6 +14,7 @@
 
 #define LEAST (LINE_MAX_SIZE + 1u) /* a line and its LF */
 #define RELEASE (4u << 20)         /* give back memory above this */
+#define DRAW_IN (256u * 1024)      /* do so beyond this */
 #define PIPE_SIZE (1 << 20) /* asked for, so that writes are few and large */
 
 /* linux/fs.h; pipes know it since Linux 6.4 */
@@ -46,6 +47,18 @@ bool output_init(struct output *o, int fd, size_t limit)
 	}
 }
 
+/* Move what is held to the ring's start where that is cheap, so that a reader
+ * who is always a little late does not lead us through all of its memory. */
+static void draw_in(struct output *o)
+{
+	size_t end = o->head + o->held;
+
+	if (end < DRAW_IN || end > o->size || o->held > o->head)
+		return;
+	memcpy(o->ring, o->ring + o->head, o->held);
+	o->head = 0;
+}
+
 /* Append to the ring, around its end. */
 static void append(struct output *o, const unsigned char *p, size_t n)
 {
@@ -69,6 +82,7 @@ bool output_line(struct output *o, const unsigned char *p, size_t n)
 
 	if (o->held > 0 && (n >= o->limit || o->held > o->limit - n - 1))
 		return false;
+	draw_in(o);
 	append(o, p, n);
 	append(o, &lf, 1);
 	o->lines++;
