@@ -896,6 +896,26 @@ def test_slow_reader_loses_nothing(tstream, context):
     assert b"reading from the server pauses" not in err
 
 
+@pytest.mark.parametrize("buffer", ["1M", "16M"])
+def test_late_reader_gets_all(tstream, context, buffer):
+    """A reader that is always late by some hundred KB, and at times by more:
+    what is held is moved within the ring and goes around its end."""
+    messages = tweets(6000, 5000)
+
+    def send(c, request):
+        c.send(stream(messages) + BYE)
+        c.wait_closed()
+
+    with Server(scripted(send), context) as server:
+        p = tstream.start("-u", server.url(), "--buffer", buffer)
+        out = []
+        while part := os.read(p.stdout.fileno(), 150000):
+            out.append(part)
+            time.sleep(0.0005 if len(out) % 16 else 0.03)  # it is late
+        p.communicate(timeout=20)
+    assert b"".join(out) == joined(messages) + BYE_LINE
+
+
 def test_O1_O2_full_buffer_pauses_reading(tstream):
     """back-pressure, no stall, nothing lost."""
     messages = tweets(3000, 10000)
