@@ -361,16 +361,19 @@ static size_t fast_end(struct json_scan *s, const unsigned char *in, size_t n)
 static size_t fast(struct json_scan *s, const unsigned char *in, size_t n,
 		   enum json_place *tried)
 {
-	if (in_key(s))
+	size_t k = 0;
+
+	if (in_key(s) || s->place == JSON_BEFORE)
 		return 0;
 	if (s->place == JSON_KEY_OR_END && *in == '"')
 		s->place = JSON_KEY;
 	if (n >= JSON_FAST_MIN)
-		return json_fast(s, in, n);
-	if (*tried == s->place || n < JSON_FAST_LEAST)
-		return 0;
+		k = json_fast(s, in, n);
+	if (n - k >= JSON_FAST_MIN || n - k < JSON_FAST_LEAST ||
+	    *tried == s->place)
+		return k;
 	*tried = s->place;
-	return fast_end(s, in, n);
+	return k + fast_end(s, in + k, n - k);
 }
 
 size_t json_scan(struct json_scan *s, const unsigned char *in, size_t n)

@@ -9,7 +9,7 @@
 
 #include <poll.h>
 
-#define NET_BUFFER (512u * 1024) /* bytes received at once */
+#define NET_BUFFER (640u * 1024) /* bytes received at once */
 
 enum net_phase {
 	NET_IDLE,
