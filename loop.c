@@ -269,11 +269,11 @@ static void flush(struct output *o, struct pollfd *p)
 /* A reader that is late is given a moment before more is read, at most every
  * few milliseconds: where it keeps up but for its turns at the processor,
  * little is ever held. One that stalls does not stop us from reading. */
-static void be_patient(struct loop *l, uint64_t now)
+static void be_patient(struct loop *l, bool has_read, uint64_t now)
 {
 	if (l->out.held < LATE)
 		l->next_read = now;
-	else if (now >= l->next_read)
+	else if (has_read)
 		l->next_read = now + PATIENCE;
 }
 
@@ -372,7 +372,7 @@ static void begin(struct loop *l, uint64_t now)
 enum loop_end loop_run(struct loop *l)
 {
 	struct pollfd p[3] = { { -1, 0, 0 }, { -1, 0, 0 }, { -1, 0, 0 } };
-	uint64_t now = clock_ms(CLOCK_MONOTONIC);
+	uint64_t now = clock_ms(CLOCK_MONOTONIC), before;
 
 	begin(l, now);
 	for (;;) {
@@ -380,11 +380,12 @@ enum loop_end loop_run(struct loop *l)
 			l->signal = stop_signal;
 			session_end(&l->session, CAUSE_STOPPED);
 		}
+		before = l->net.progress;
 		turn(l, now);
 		flush(&l->out, &p[1]);
 		if (l->has_notices)
 			flush(&l->notices, &p[2]);
-		be_patient(l, now);
+		be_patient(l, l->net.progress != before, now);
 		if (l->out.error != 0 || l->notices.error != 0)
 			return output_failed(l);
 		if (stop_count > 1 && !is_over(l))

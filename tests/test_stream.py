@@ -11,6 +11,8 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
+import termios
 import threading
 import time
 
@@ -1087,19 +1089,46 @@ def test_M3_limits_of_the_system(tstream, context):
     assert "memory is short" in p.stderr
 
 
+def switches(p):
+    """How often the process has waited or was interrupted so far."""
+    text = pathlib.Path(f"/proc/{p.pid}/status").read_text()
+    return sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", text)))
+
+
 def test_few_descriptors_and_no_busy_loop(tstream, context):
     with Server(scripted(holding), context) as server:
         p = tstream.start("-u", server.url())
         assert p.stdout.readline()
         assert len(os.listdir(f"/proc/{p.pid}/fd")) <= 8
-
-        def switches():
-            text = pathlib.Path(f"/proc/{p.pid}/status").read_text()
-            return sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", text)))
-
-        before = switches()
+        before = switches(p)
         time.sleep(2)
-        assert switches() - before <= 100
+        assert switches(p) - before <= 100
+        p.terminate()
+        p.communicate(timeout=5)
+
+
+@pytest.mark.parametrize("buffer", ["1M", "16M"])
+def test_no_busy_loop_while_the_reader_stalls(tstream, context, buffer):
+    """Neither with the buffer full nor with room left."""
+    messages = tweets(400, 10000)
+
+    def send(c, request):
+        c.send(stream(messages))
+        c.wait_closed()
+
+    def is_full():
+        size = fcntl.fcntl(p.stdout, fcntl.F_GETPIPE_SZ)
+        waiting = fcntl.ioctl(p.stdout, termios.FIONREAD, bytes(4))
+        return int.from_bytes(waiting, sys.byteorder) > size // 2
+
+    with Server(scripted(send), context) as server:
+        p = tstream.start("-u", server.url(), "--buffer", buffer)
+        wait_until(is_full)
+        time.sleep(1)
+        before = switches(p)
+        time.sleep(1)
+        assert switches(p) - before <= 20
+        assert p.stdout.read(len(joined(messages))) == joined(messages)
         p.terminate()
         p.communicate(timeout=5)
 
