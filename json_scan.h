@@ -74,7 +74,7 @@ struct json_seen {
 	uint64_t ignored;           /* a bit for each that does not matter */
 	unsigned char key_n, all_n; /* without the literal, and with it */
 	unsigned char found;        /* as in json_scan, at the top level */
-	unsigned char tail;         /* bytes of the value's last 32 */
+	unsigned char tail;         /* length of the last string, mod 32 */
 	uint16_t next;              /* the key that came after it last */
 	uint16_t home;              /* where those after it are looked for */
 };
