@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#define REACH 64      /* bytes that a step may look ahead */
 #define LITERAL_MAX 6 /* false, */
 #define PROBES 8      /* places where a key may be */
 
@@ -240,6 +239,7 @@ static inline bool unicode30(const unsigned char *p)
 {
 	static const unsigned char frame[32] __attribute__((aligned(16))) =
 	    "\\u....\\u....\\u....\\u....\\u....";
+	/* a bit for each byte of a \u, and of the digits behind it */
 	const uint32_t framed = 0x030c30c3, digits = 0x3cf3cf3c;
 	uint32_t hex = hex16(load16(p)) | (uint32_t)hex16(load16(p + 16)) << 16;
 	uint64_t same = same16(p, frame) | same16(p + 16, frame + 16) << 16;
@@ -258,6 +258,8 @@ static inline unsigned digits16(const unsigned char *p)
 	    1u << 16);
 }
 
+/* An empty e ignores nothing, not even the bits above its text's, which are
+ * never set: so it is never seen. */
 static inline bool is_seen(const unsigned char *p, const struct json_seen *e)
 {
 	return (same16(p, e->text) | same16(p + 16, e->text + 16) << 16 |
@@ -522,7 +524,7 @@ static inline const unsigned char *scalar(const unsigned char *p)
 }
 
 /* Where it is: in registers, as what takes one is inlined. From up to safe on
- * REACH bytes can be read. */
+ * JSON_FAST_MIN bytes can be read, more than any step looks ahead. */
 struct cursor {
 	const unsigned char *p, *safe;
 	struct json_seen *last; /* the key before */
@@ -536,6 +538,7 @@ static inline enum json_place keys(struct json_scan *s, struct cursor *c)
 {
 	const unsigned char *from;
 	struct json_seen *e;
+	bool pair;
 
 	do {
 		e = &s->seen[c->last->next];
@@ -549,8 +552,9 @@ static inline enum json_place keys(struct json_scan *s, struct cursor *c)
 		c->last = e;
 		if (s->depth == 1)
 			s->found |= e->found;
-	} while (e->all_n > e->key_n && c->p <= c->safe);
-	return e->all_n > e->key_n ? JSON_KEY : JSON_VALUE;
+		pair = e->all_n > e->key_n;
+	} while (pair && c->p <= c->safe);
+	return pair ? JSON_KEY : JSON_VALUE;
 }
 
 /* Open the object or array at p; an empty one is closed again at once. */
@@ -569,6 +573,8 @@ static inline enum json_place open_inner(struct json_scan *s, struct cursor *c)
 	return *c->p > ' ' ? JSON_VALUE : JSON_VALUE_OR_END;
 }
 
+/* Take a value, of an object or array the beginning. One that is unusual stays
+ * where it is, or is left inside its string. */
 static inline enum json_place value(struct json_scan *s, struct cursor *c)
 {
 	const unsigned char *end;
@@ -609,7 +615,7 @@ static inline enum json_place after(struct json_scan *s, struct cursor *c)
 
 size_t json_fast(struct json_scan *s, const unsigned char *in, size_t n)
 {
-	struct cursor c = { in, in + n - REACH, &s->seen[s->last],
+	struct cursor c = { in, in + n - JSON_FAST_MIN, &s->seen[s->last],
 			    s->depth > 0 && json_in_object(s) };
 	enum json_place place = s->place;
 	const unsigned char *from;
@@ -630,10 +636,10 @@ size_t json_fast(struct json_scan *s, const unsigned char *in, size_t n)
 		if (place == JSON_VALUE) {
 			from = c.p;
 			place = value(s, &c);
-			if (c.p == from || place >= JSON_STRING)
+			if (c.p == from || place == JSON_STRING)
 				break;
-			if (place < JSON_AFTER)
-				continue;
+			if (place != JSON_AFTER)
+				continue; /* it was opened */
 		}
 		if (place != JSON_AFTER)
 			break;

@@ -5,7 +5,7 @@
 #include "json_scan.h"
 
 #define JSON_FAST_LEAST 16 /* bytes for which a padded copy is worth it */
-#define JSON_FAST_MIN 64   /* bytes of input below which it is not worth it */
+#define JSON_FAST_MIN 64   /* bytes of input it needs: it looks ahead */
 
 /* Scan some of in[0..n-1], n at least JSON_FAST_MIN, to the same state that
  * json_scan reaches there byte by byte. Stops early wherever anything is
@@ -39,7 +39,8 @@ uint32_t json_special32_portable(const unsigned char *p);
 unsigned json_text32(const unsigned char *p);
 unsigned json_text32_portable(const unsigned char *p);
 
-/* Are p[0..29] five escapes \uXXXX? p[0..31] must be readable. */
+/* Are p[0..29] five escapes, each \u and four digits? p[0..31] must be
+ * readable. */
 bool json_unicode30(const unsigned char *p);
 bool json_unicode30_portable(const unsigned char *p);
 

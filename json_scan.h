@@ -50,7 +50,7 @@ enum json_place {
 	JSON_AFTER,        /* after a value */
 	JSON_STRING,
 	JSON_ESCAPE, /* after \ */
-	JSON_HEX,    /* in \uXXXX */
+	JSON_HEX,    /* in the digits after \u */
 	JSON_UTF8,   /* in a character of several bytes */
 	JSON_LITERAL,
 	JSON_MINUS,

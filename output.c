@@ -47,8 +47,8 @@ bool output_init(struct output *o, int fd, size_t limit)
 	}
 }
 
-/* Move what is held to the ring's start where that is cheap, so that a reader
- * who is always a little late does not lead us through all of its memory. */
+/* Move what is held to the ring's start if there is room before it, so that a
+ * reader who is always a little late does not lead us through all of it. */
 static void draw_in(struct output *o)
 {
 	size_t end = o->head + o->held;

@@ -238,7 +238,6 @@ def main():
         bench.run("tstream", 64 << 20, check=True)
         print("output equals what was sent, by SHA-256\n")
         row("CPU s per GB, median (least-most)", "goal", "measured")
-        ratios, ours = {}, []
         for name, bytes_, goal in (("curl", size, 0.70), ("floor", size, 1.8),
                                    ("floor, written", size, None),
                                    ("curl | jq", size // 16, 1 / 25),
@@ -251,7 +250,6 @@ def main():
                 theirs.append(bench.run(name, bytes_))
                 mine.append(bench.run("tstream", bytes_))
             ratios = [a / b for a, b in zip(mine, theirs)]
-            ours += mine
             row(f"  {name}", "", spread(theirs))
             row(f"  tstream beside it", "", spread(mine))
             row(f"tstream / {name}", f"{goal:.2f}" if goal else "-",
