@@ -21,7 +21,7 @@ CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
 
 PURE = text sha1 oauth1 request http json_scan json_fast lines withheld \
 	backoff session
-ROOMS = $(PURE) keys log resolve tls roots net output report loop sandbox \
+ROOMS = $(PURE) nowait keys log resolve tls roots net output report coverage loop sandbox \
 	options tstream
 OBJS = $(ROOMS:%=build/%.o)
 HEADERS = $(wildcard *.h)
@@ -135,8 +135,9 @@ build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 SIM_CALLS = ppoll poll clock_gettime resolve_start resolve_read resolve_stop \
 	socket setsockopt getsockopt connect send recv close getrandom write \
 	syscall
-SIM_ROOMS = $(PURE) log resolve tls net output report loop sandbox
-build/tests/tls.o build/tests/net.o build/tests/report.o build/tests/loop.o: \
+SIM_ROOMS = $(PURE) log resolve tls net output report coverage loop sandbox
+build/tests/tls.o build/tests/net.o build/tests/report.o build/tests/coverage.o \
+	build/tests/loop.o: \
 	HOST_INCLUDES = $(INCLUDES)
 build/tests/sim: tests/sim.c $(SIM_ROOMS:%=build/tests/%.o) build/libbearssl.a
 	@echo '  LINK $@'

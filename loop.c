@@ -50,12 +50,20 @@ void loop_signals(void)
 	sigaction(SIGXFSZ, &a, NULL); /* as does EFBIG */
 }
 
-uint64_t clock_ms(clockid_t id)
+static uint64_t clock_ms(clockid_t id)
 {
 	struct timespec t;
 
 	clock_gettime(id, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+struct moment loop_now(void)
+{
+	struct moment now = { clock_ms(CLOCK_MONOTONIC),
+			      clock_ms(CLOCK_REALTIME) };
+
+	return now;
 }
 
 /* Fill p[0..n-1] with random bytes, or end the program: without them neither
@@ -81,9 +89,9 @@ static void random_bytes(void *p, size_t n)
 	}
 }
 
-static void dial(struct loop *l, uint64_t now)
+static void dial(struct loop *l, struct moment now)
 {
-	uint64_t unix_time = clock_ms(CLOCK_REALTIME) / 1000;
+	uint64_t unix_time = now.unix_ms / 1000;
 	unsigned char nonce[16];
 	char hex[2 * sizeof nonce + 1];
 	size_t i;
@@ -100,7 +108,7 @@ static void dial(struct loop *l, uint64_t now)
 	l->net.unix_time = unix_time;
 	log_line(LOG_DEBUG, "connecting to %s port %u", l->request->url.host,
 		 l->request->url.port);
-	net_open(&l->net, &l->request->url, now, l->session.due,
+	net_open(&l->net, &l->request->url, now.ms, l->session.due,
 		 l->config.forget);
 }
 
@@ -124,9 +132,9 @@ static void send_request(struct loop *l)
 	request_wipe(r);
 }
 
-static void step_net(struct loop *l, uint64_t now)
+static void step_net(struct loop *l, struct moment now)
 {
-	enum net_phase phase = net_step(&l->net, now);
+	enum net_phase phase = net_step(&l->net, now.ms);
 
 	if (l->session.phase == SESSION_CONNECT && phase == NET_OPEN) {
 		session_connected(&l->session);
@@ -143,7 +151,7 @@ static void step_net(struct loop *l, uint64_t now)
 }
 
 /* Hand the session's message on. Returns false if there is no room for it. */
-static bool deliver(struct loop *l, uint64_t now)
+static bool deliver(struct loop *l, struct moment now)
 {
 	const struct line *line = &l->session.line;
 	bool tweet = line->class == JSON_TWEET;
@@ -161,7 +169,7 @@ static bool deliver(struct loop *l, uint64_t now)
 	return true;
 }
 
-static void hold(struct loop *l, size_t used, uint64_t now)
+static void hold(struct loop *l, size_t used, struct moment now)
 {
 	l->holding = true;
 	l->hold_used = used;
@@ -173,7 +181,7 @@ static void hold(struct loop *l, size_t used, uint64_t now)
 }
 
 /* The held message is taken now, or still not. */
-static bool unhold(struct loop *l, uint64_t now)
+static bool unhold(struct loop *l, struct moment now)
 {
 	if (!deliver(l, now))
 		return false;
@@ -184,7 +192,7 @@ static bool unhold(struct loop *l, uint64_t now)
 }
 
 /* Let the session take what has been received, and act on what it says. */
-static void pump(struct loop *l, uint64_t now)
+static void pump(struct loop *l, struct moment now)
 {
 	enum session_event e;
 	const unsigned char *p;
@@ -207,7 +215,7 @@ static void pump(struct loop *l, uint64_t now)
 		else if (e == SESSION_BAD_LINE)
 			report_bad_line(&l->report);
 		else if (e == SESSION_ENDED)
-			report_ended(&l->report);
+			report_ended(&l->report, now);
 	} while (e != SESSION_ENDED &&
 		 (e != SESSION_MORE || used > 0 || l->session.ending));
 	if (e == SESSION_ENDED) {
@@ -217,7 +225,7 @@ static void pump(struct loop *l, uint64_t now)
 }
 
 /* Read and hand on until the network has nothing more at once. */
-static void turn(struct loop *l, uint64_t now)
+static void turn(struct loop *l, struct moment now)
 {
 	uint64_t before;
 
@@ -226,14 +234,14 @@ static void turn(struct loop *l, uint64_t now)
 	do {
 		before = l->net.progress;
 		if (!l->holding && l->net.phase != NET_IDLE &&
-		    now >= l->next_read)
+		    now.ms >= l->next_read)
 			step_net(l, now);
 		pump(l, now);
 	} while (!l->holding && l->net.from < l->net.n &&
 		 l->net.progress != before);
 }
 
-static uint64_t earliest(const struct loop *l, uint64_t now)
+static uint64_t earliest(const struct loop *l, struct moment now)
 {
 	uint64_t t = session_deadline(&l->session);
 	uint64_t net =
@@ -241,7 +249,7 @@ static uint64_t earliest(const struct loop *l, uint64_t now)
 
 	t = net < t ? net : t;
 	t = l->next_stats < t ? l->next_stats : t;
-	t = now < l->next_read && l->next_read < t ? l->next_read : t;
+	t = now.ms < l->next_read && l->next_read < t ? l->next_read : t;
 	return l->next_live < t ? l->next_live : t;
 }
 
@@ -269,25 +277,26 @@ static void flush(struct output *o, struct pollfd *p)
 /* A reader that is late is given a moment before more is read, at most every
  * few milliseconds: where it keeps up but for its turns at the processor,
  * little is ever held. One that stalls does not stop us from reading. */
-static void be_patient(struct loop *l, bool has_read, uint64_t now)
+static void be_patient(struct loop *l, bool has_read, struct moment now)
 {
 	if (l->out.held < LATE)
-		l->next_read = now;
+		l->next_read = now.ms;
 	else if (has_read)
-		l->next_read = now + PATIENCE;
+		l->next_read = now.ms + PATIENCE;
 }
 
 /* Wait for bytes, room, a signal or the clock. */
-static void wait_for(struct loop *l, struct pollfd p[3], uint64_t now)
+static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 {
-	uint64_t until = earliest(l, now), ms = until > now ? until - now : 0;
+	uint64_t until = earliest(l, now),
+		 ms = until > now.ms ? until - now.ms : 0;
 	struct timespec t = { (time_t)(ms / 1000),
 			      (long)(ms % 1000) * 1000000 };
 	sigset_t none;
 
 	sigemptyset(&none);
 	p[0] = net_poll(&l->net);
-	if (l->holding || l->net.phase == NET_IDLE || now < l->next_read)
+	if (l->holding || l->net.phase == NET_IDLE || now.ms < l->next_read)
 		p[0].fd = -1;
 	p[1] = poll_output(&l->out);
 	p[2] = poll_output(&l->notices);
@@ -297,7 +306,7 @@ static void wait_for(struct loop *l, struct pollfd p[3], uint64_t now)
 		p[0].revents = p[1].revents = p[2].revents = 0;
 }
 
-static void periodic(struct loop *l, uint64_t now)
+static void periodic(struct loop *l, struct moment now)
 {
 	int call = sandbox_refused();
 
@@ -306,16 +315,16 @@ static void periodic(struct loop *l, uint64_t now)
 			 "system call %d was refused: please "
 			 "report this",
 			 call);
-	if (stats_wanted != 0 || now >= l->next_stats)
-		report_stats(&l->report);
+	if (stats_wanted != 0 || now.ms >= l->next_stats)
+		coverage_stats(&l->coverage);
 	if (stats_wanted != 0)
-		report_coverage(&l->report, now);
+		coverage_log(&l->coverage, now);
 	stats_wanted = 0;
-	if (now >= l->next_stats)
-		l->next_stats = now + l->config.stats;
-	if (now >= l->next_live) {
-		report_live(&l->report, now);
-		l->next_live = now + 1000;
+	if (now.ms >= l->next_stats)
+		l->next_stats = now.ms + l->config.stats;
+	if (now.ms >= l->next_live) {
+		coverage_live(&l->coverage, now);
+		l->next_live = now.ms + 1000;
 	}
 }
 
@@ -333,7 +342,7 @@ static enum loop_end output_failed(struct loop *l)
 		lost += output_lost(&l->notices);
 	log_line(LOG_ERROR,
 		 "cannot write to %s: %s; %" PRIu64 " messages are lost",
-		 out ? "stdout" : l->report.notices_file, strerror(e), lost);
+		 out ? "stdout" : l->notices_file, strerror(e), lost);
 	return LOOP_OUTPUT;
 }
 
@@ -354,25 +363,27 @@ static bool is_over(const struct loop *l)
 	       l->out.held == 0 && l->notices.held == 0;
 }
 
-static void begin(struct loop *l, uint64_t now)
+static void begin(struct loop *l, struct moment now)
 {
 	l->net.fd = -1;
 	l->next_stats =
-	    l->config.stats > 0 ? now + l->config.stats : UINT64_MAX;
-	l->next_live = l->config.live ? now : UINT64_MAX;
+	    l->config.stats > 0 ? now.ms + l->config.stats : UINT64_MAX;
+	l->next_live = l->config.live ? now.ms : UINT64_MAX;
 	l->report.session = &l->session;
 	l->report.request = l->request;
 	l->report.net = &l->net;
-	l->report.out = &l->out;
-	l->report.notices = l->has_notices ? &l->notices : NULL;
-	session_init(&l->session, &l->config.session, now,
-		     clock_ms(CLOCK_REALTIME));
+	l->coverage.session = &l->session;
+	l->coverage.request = l->request;
+	l->coverage.out = &l->out;
+	l->coverage.notices = l->has_notices ? &l->notices : NULL;
+	session_init(&l->session, &l->config.session, now);
 }
 
 enum loop_end loop_run(struct loop *l)
 {
 	struct pollfd p[3] = { { -1, 0, 0 }, { -1, 0, 0 }, { -1, 0, 0 } };
-	uint64_t now = clock_ms(CLOCK_MONOTONIC), before;
+	struct moment now = loop_now();
+	uint64_t before;
 
 	begin(l, now);
 	for (;;) {
@@ -395,7 +406,7 @@ enum loop_end loop_run(struct loop *l)
 		if (is_over(l))
 			break;
 		wait_for(l, p, now);
-		now = clock_ms(CLOCK_MONOTONIC);
+		now = loop_now();
 		periodic(l, now);
 	}
 	return l->session.verdict == BACKOFF_FATAL ? LOOP_FATAL : LOOP_DONE;

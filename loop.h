@@ -3,6 +3,7 @@
 #ifndef LOOP_H
 #define LOOP_H
 
+#include "coverage.h"
 #include "report.h"
 
 #include <time.h>
@@ -25,6 +26,8 @@ enum loop_end {
 struct loop {
 	struct loop_config config;
 	struct report report;
+	struct coverage coverage;
+	const char *notices_file;
 	struct session session;
 	struct net net;
 	struct request *request;
@@ -44,10 +47,10 @@ struct loop {
 void loop_signals(void);
 
 /* Run to the end. request, out, notices, net.tls's anchors, config and
- * report.notices_file are set; all else is zero. */
+ * notices_file are set; all else is zero. */
 enum loop_end loop_run(struct loop *l);
 
-/* A clock of the system, in milliseconds. */
-uint64_t clock_ms(clockid_t id);
+/* Ask the system for the time. */
+struct moment loop_now(void);
 
 #endif

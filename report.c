@@ -1,13 +1,11 @@
 #include "report.h"
 
+#include "coverage.h"
 #include "log.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #define SKEW 300u /* seconds that clocks may differ */
 
@@ -57,32 +55,9 @@ static double seconds(uint64_t ms)
 	return (double)ms / 1000;
 }
 
-/* A time of the session's clock in UTC, in one of a few static buffers. */
-static const char *stamp(const struct session *s, uint64_t ms)
-{
-	static char buf[2][32];
-	static unsigned next;
-	time_t t = (time_t)((ms + s->epoch) / 1000);
-	char *p = buf[next++ % 2];
-	struct tm tm;
-
-	if (gmtime_r(&t, &tm) == NULL ||
-	    strftime(p, sizeof buf[0], "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		return "-";
-	return p;
-}
-
-static void log_gap(const char *what, const struct session *s,
-		    const struct session_gap *gap)
-{
-	log_line(LOG_INFO, "%sgap of %.1f s since %s: %s", what,
-		 seconds(gap->ms), stamp(s, gap->start),
-		 cause_text(gap->cause));
-}
-
 void report_resumed(const struct report *r)
 {
-	log_gap("", r->session, &r->session->gap);
+	coverage_gap("", &r->session->gap);
 }
 
 void report_bad_line(const struct report *r)
@@ -119,16 +94,16 @@ static const char *find(const struct report *r, const char *const *path,
 	return buf;
 }
 
-void report_warning(const struct report *r, uint64_t now)
+void report_warning(const struct report *r, struct moment now)
 {
 	static const char *const code[] = { "warning", "code", NULL };
 	static const char *const full[] = { "warning", "percent_full", NULL };
 	static uint64_t last;
 	char a[64], b[16];
 
-	if (last != 0 && now - last < 60000)
+	if (last != 0 && now.ms - last < 60000)
 		return;
-	last = now;
+	last = now.ms;
 	log_line(LOG_INFO,
 		 "the server warns: %s, its queue for us is %s%% full",
 		 find(r, code, a, sizeof a), find(r, full, b, sizeof b));
@@ -231,10 +206,11 @@ static const char *advice(int status)
 			    : "see what the server says";
 }
 
-static void put_status(struct text *t, const struct report *r)
+static void put_status(struct text *t, const struct report *r,
+		       struct moment now)
 {
 	const struct session *s = r->session;
-	uint64_t here = (s->due - s->wait + s->epoch) / 1000;
+	uint64_t here = now.unix_ms / 1000;
 	uint64_t there = s->head.date;
 	uint64_t skew = here > there ? here - there : there - here;
 
@@ -259,7 +235,7 @@ static void put_status(struct text *t, const struct report *r)
 }
 
 /* Why the connection ended, in full. */
-static void put_cause(struct text *t, const struct report *r)
+static void put_cause(struct text *t, const struct report *r, struct moment now)
 {
 	const struct session *s = r->session;
 
@@ -273,7 +249,7 @@ static void put_cause(struct text *t, const struct report *r)
 		text_str(t, http_error_text(s->http_error));
 		break;
 	case CAUSE_STATUS:
-		put_status(t, r);
+		put_status(t, r, now);
 		break;
 	case CAUSE_DISCONNECT:
 		text_str(t, "the server sent a disconnect message, code ");
@@ -310,14 +286,14 @@ static void log_handshake(const struct tls *t)
 		 t->handshake, t->nanchors);
 }
 
-void report_ended(const struct report *r)
+void report_ended(const struct report *r, struct moment now)
 {
 	const struct session *s = r->session;
 	char why[1800];
 	struct text t;
 
 	text_init(&t, why, sizeof why);
-	put_cause(&t, r);
+	put_cause(&t, r, now);
 	if (r->net->phase == NET_FAILED && r->net->tls.error != 0)
 		log_handshake(&r->net->tls);
 	if (s->verdict == BACKOFF_COMPLETE)
@@ -327,144 +303,4 @@ void report_ended(const struct report *r)
 	else
 		log_line(LOG_INFO, "%s: %s; next attempt in %g s",
 			 r->request->url.host, why, seconds(s->wait));
-}
-
-void report_stats(const struct report *r)
-{
-	const struct session *s = r->session;
-	const struct session_stats *n = &s->stats;
-
-	log_line(LOG_INFO,
-		 "stats tweets=%" PRIu64 " notices=%" PRIu64
-		 " withheld=%" PRIu64 " withheld_min=%" PRIu64
-		 " malformed=%" PRIu64 " keepalives=%" PRIu64 " bytes=%" PRIu64
-		 " connects=%" PRIu64 " gaps=%" PRIu64 " gap_s=%.1f held=%zu",
-		 n->tweets, n->notices, withheld_sum(&s->withheld),
-		 withheld_min(&s->withheld), n->malformed, n->keepalives,
-		 n->bytes, n->connects, n->gaps, seconds(n->gap_ms),
-		 r->out->held + (r->notices != NULL ? r->notices->held : 0));
-}
-
-/* Milliseconds with a stream, up to now. */
-static uint64_t connected(const struct session *s, uint64_t now)
-{
-	return s->stats.connected_ms +
-	       (s->phase == SESSION_BODY ? now - s->opened : 0);
-}
-
-static double percent(double part, double whole)
-{
-	return whole > 0 ? 100 * part / whole : 0;
-}
-
-void report_coverage(const struct report *r, uint64_t now)
-{
-	const struct session *s = r->session;
-	double run = seconds(now - s->started);
-	double up = seconds(connected(s, now));
-	uint64_t sum = withheld_sum(&s->withheld);
-	double seen = (double)(sum + s->stats.tweets);
-	size_t i;
-
-	log_line(LOG_INFO, "coverage: connected %.1f s of %.1f s (%.2f%%)", up,
-		 run, percent(up, run));
-	for (i = 0; i < SESSION_GAPS && s->longest[i].ms > 0; i++)
-		log_gap("coverage: ", s, &s->longest[i]);
-	if (sum > 0)
-		log_line(LOG_INFO,
-			 "coverage: %" PRIu64 " tweets withheld, at least "
-			 "%" PRIu64 ": %.2f%% of those that matched",
-			 sum, withheld_min(&s->withheld),
-			 percent((double)sum, seen));
-	if (s->stats.malformed > 0)
-		log_line(LOG_INFO, "coverage: %" PRIu64 " malformed lines",
-			 s->stats.malformed);
-}
-
-/* A string as JSON. */
-static void put_json(int fd, const char *s)
-{
-	dprintf(fd, "\"");
-	for (; *s != '\0'; s++) {
-		if (*s == '"' || *s == '\\')
-			dprintf(fd, "\\%c", *s);
-		else if ((unsigned char)*s < ' ')
-			dprintf(fd, "\\u%04x", (unsigned)*s);
-		else
-			dprintf(fd, "%c", *s);
-	}
-	dprintf(fd, "\"");
-}
-
-static void put_request(int fd, const struct request *r)
-{
-	size_t i;
-
-	dprintf(fd, ",\"url\":");
-	put_json(fd, r->url.base);
-	dprintf(fd, ",\"parameters\":{");
-	for (i = 0; i < r->nparams; i++) {
-		dprintf(fd, i > 0 ? "," : "");
-		put_json(fd, r->params[i].name);
-		dprintf(fd, ":");
-		put_json(fd, r->params[i].value);
-	}
-	dprintf(fd, "}");
-}
-
-static void put_gaps(int fd, const struct session *s)
-{
-	size_t i;
-
-	dprintf(fd, ",\"gaps\":%" PRIu64 ",\"gap_s\":%.3f,\"longest_gaps\":[",
-		s->stats.gaps, seconds(s->stats.gap_ms));
-	for (i = 0; i < SESSION_GAPS && s->longest[i].ms > 0; i++)
-		dprintf(
-		    fd,
-		    "%s{\"start\":\"%s\",\"seconds\":%.3f,\"cause\":\"%s\"}",
-		    i > 0 ? "," : "", stamp(s, s->longest[i].start),
-		    seconds(s->longest[i].ms), cause_text(s->longest[i].cause));
-	dprintf(fd, "]");
-}
-
-bool report_write(const struct report *r, int fd, uint64_t now)
-{
-	const struct session *s = r->session;
-
-	if (ftruncate(fd, 0) < 0 && errno != EINVAL)
-		return false;
-	dprintf(fd, "{\"program\":\"tstream %s\"", TSTREAM_VERSION);
-	put_request(fd, r->request);
-	dprintf(fd,
-		",\"start\":\"%s\",\"end\":\"%s\",\"run_s\":%.3f,"
-		"\"connected_s\":%.3f,\"connects\":%" PRIu64,
-		stamp(s, s->started), stamp(s, now), seconds(now - s->started),
-		seconds(connected(s, now)), s->stats.connects);
-	put_gaps(fd, s);
-	return dprintf(fd,
-		       ",\"tweets\":%" PRIu64 ",\"notices\":%" PRIu64
-		       ",\"withheld\":%" PRIu64 ",\"withheld_min\":%" PRIu64
-		       ",\"withheld_ambiguous\":%" PRIu64
-		       ",\"malformed\":%" PRIu64 ",\"keepalives\":%" PRIu64
-		       ",\"bytes\":%" PRIu64 "}\n",
-		       s->stats.tweets, s->stats.notices,
-		       withheld_sum(&s->withheld), withheld_min(&s->withheld),
-		       s->withheld.ambiguous, s->stats.malformed,
-		       s->stats.keepalives, s->stats.bytes) > 0;
-}
-
-void report_live(struct report *r, uint64_t now)
-{
-	const struct session *s = r->session;
-	uint64_t ms = now - r->last_live, run = (now - s->started) / 1000;
-	uint64_t more = s->stats.tweets - r->last_tweets;
-
-	r->last_live = now;
-	r->last_tweets = s->stats.tweets;
-	log_live("%" PRIu64 " tweets, %.1f/s, %" PRIu64 " notices, %" PRIu64
-		 ":%02u:%02u%s",
-		 s->stats.tweets, ms > 0 ? (double)more * 1000 / (double)ms : 0,
-		 s->stats.notices, run / 3600, (unsigned)(run / 60 % 60),
-		 (unsigned)(run % 60),
-		 s->phase == SESSION_BODY ? "" : ", not connected");
 }

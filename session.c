@@ -32,11 +32,11 @@ const char *cause_text(enum cause c)
 }
 
 void session_init(struct session *s, const struct session_config *config,
-		  uint64_t now, uint64_t unix_ms)
+		  struct moment now)
 {
 	s->config = *config;
-	s->started = s->due = now;
-	s->epoch = unix_ms - now;
+	s->started = s->due = now.ms;
+	s->started_unix_ms = now.unix_ms;
 	s->phase = SESSION_WAIT;
 }
 
@@ -125,21 +125,22 @@ static enum backoff_event judge(const struct session *s)
 }
 
 /* A gap begins with the last byte that came. */
-static void begin_gap(struct session *s)
+static void begin_gap(struct session *s, struct moment now)
 {
 	if (s->phase != SESSION_BODY || s->in_gap)
 		return;
 	s->in_gap = true;
 	s->gap.start = s->last_byte;
+	s->gap.start_unix_ms = now.unix_ms - (now.ms - s->last_byte);
 	s->gap.cause = s->cause;
 }
 
-static void end_gap(struct session *s, uint64_t now)
+static void end_gap(struct session *s, struct moment now)
 {
 	size_t i = 0;
 
 	s->in_gap = false;
-	s->gap.ms = now - s->gap.start;
+	s->gap.ms = now.ms - s->gap.start;
 	s->stats.gaps++;
 	s->stats.gap_ms += s->gap.ms;
 	while (i < SESSION_GAPS && s->longest[i].ms >= s->gap.ms)
@@ -153,9 +154,9 @@ static void end_gap(struct session *s, uint64_t now)
 
 /* v2 has a 429 for requests made too often: it says when they may go on. Such
  * a wait is no backoff. Returns ms, or 0 where the policy decides. */
-static uint64_t wait_for_reset(const struct session *s, uint64_t now)
+static uint64_t wait_for_reset(const struct session *s, struct moment now)
 {
-	uint64_t unix_now = (now + s->epoch) / 1000;
+	uint64_t unix_now = now.unix_ms / 1000;
 	uint64_t reset = s->head.limit_reset;
 
 	if (!s->config.v2 || s->cause != CAUSE_STATUS ||
@@ -165,7 +166,7 @@ static uint64_t wait_for_reset(const struct session *s, uint64_t now)
 	return (reset - unix_now) * 1000;
 }
 
-static enum session_event finish(struct session *s, uint64_t now)
+static enum session_event finish(struct session *s, struct moment now)
 {
 	bool asked = s->cause == CAUSE_STATUS && s->head.status != 0;
 
@@ -176,37 +177,37 @@ static enum session_event finish(struct session *s, uint64_t now)
 	s->verdict = judge(s);
 	s->wait = wait_for_reset(s, now);
 	if (s->wait == 0)
-		s->wait = backoff_next(&s->backoff, s->verdict, now);
+		s->wait = backoff_next(&s->backoff, s->verdict, now.ms);
 	if (asked && (s->head.status == 420 || s->head.status == 429 ||
 		      s->head.status == 503))
 		s->wait = backoff_retry_after(s->wait, s->head.retry_after);
 	if (s->phase == SESSION_BODY)
-		s->stats.connected_ms += now - s->opened;
-	s->due = now + s->wait;
+		s->stats.connected_ms += now.ms - s->opened;
+	s->due = now.ms + s->wait;
 	if (s->verdict == BACKOFF_FATAL || s->verdict == BACKOFF_COMPLETE) {
 		s->phase = SESSION_OVER;
 		if (s->in_gap)
 			end_gap(s, now);
 	} else {
-		begin_gap(s);
+		begin_gap(s, now);
 		s->phase = SESSION_WAIT;
 	}
 	return SESSION_ENDED;
 }
 
-enum session_event session_tick(struct session *s, uint64_t now)
+enum session_event session_tick(struct session *s, struct moment now)
 {
 	if (s->phase == SESSION_OVER || s->ending)
 		return SESSION_MORE;
-	if (now >= run_until(s)) {
+	if (now.ms >= run_until(s)) {
 		session_end(s, CAUSE_DURATION);
 	} else if (s->phase == SESSION_BODY) {
-		if (now >= stalled_at(s))
+		if (now.ms >= stalled_at(s))
 			session_end(s, CAUSE_STALL);
-	} else if (now >= s->due) {
+	} else if (now.ms >= s->due) {
 		if (s->phase == SESSION_WAIT) {
 			s->phase = SESSION_CONNECT;
-			s->due = now + SESSION_ATTEMPT;
+			s->due = now.ms + SESSION_ATTEMPT;
 			return SESSION_DIAL;
 		}
 		session_end(s, s->phase == SESSION_ERROR ? CAUSE_STATUS
@@ -222,14 +223,14 @@ void session_connected(struct session *s)
 	http_head_init(&s->head);
 }
 
-void session_pause(struct session *s, bool paused, uint64_t now)
+void session_pause(struct session *s, bool paused, struct moment now)
 {
 	if (s->paused && !paused)
-		s->last_byte = now;
+		s->last_byte = now.ms;
 	s->paused = paused;
 }
 
-static enum session_event read_head(struct session *s, uint64_t now,
+static enum session_event read_head(struct session *s, struct moment now,
 				    const unsigned char *in, size_t n,
 				    size_t *used)
 {
@@ -246,11 +247,11 @@ static enum session_event read_head(struct session *s, uint64_t now,
 		return SESSION_MORE;
 	s->phase = SESSION_BODY;
 	s->ever_opened = true;
-	s->opened = s->last_byte = now;
+	s->opened = s->last_byte = now.ms;
 	s->stats.connects++;
 	lines_init(&s->lines, s->config.tweet_key);
 	withheld_connect(&s->withheld);
-	backoff_next(&s->backoff, BACKOFF_OPENED, now);
+	backoff_next(&s->backoff, BACKOFF_OPENED, now.ms);
 	return SESSION_OPENED;
 }
 
@@ -355,14 +356,14 @@ static enum session_event take_line(struct session *s, enum lines_event e)
 }
 
 /* Decoded bytes of the stream. */
-static enum session_event read_stream(struct session *s, uint64_t now,
+static enum session_event read_stream(struct session *s, struct moment now,
 				      const struct http_data *data,
 				      size_t *used)
 {
 	enum lines_event e;
 	size_t k;
 
-	s->last_byte = now;
+	s->last_byte = now.ms;
 	if (s->in_gap) {
 		end_gap(s, now);
 		return SESSION_RESUMED;
@@ -374,7 +375,7 @@ static enum session_event read_stream(struct session *s, uint64_t now,
 	return take_line(s, e);
 }
 
-static enum session_event read_body(struct session *s, uint64_t now,
+static enum session_event read_body(struct session *s, struct moment now,
 				    const unsigned char *in, size_t n,
 				    size_t *used)
 {
@@ -404,7 +405,7 @@ static enum session_event read_body(struct session *s, uint64_t now,
 	return SESSION_MORE;
 }
 
-enum session_event session_next(struct session *s, uint64_t now,
+enum session_event session_next(struct session *s, struct moment now,
 				const unsigned char *in, size_t n, size_t *used)
 {
 	bool stop = s->ending && !reads_on(s);

@@ -1,14 +1,15 @@
 /* The whole session, without a system call: what has come and how late it is
  * go in, what is to be done comes out. Years of reconnects run in a test.
  *
- * Times are milliseconds of a monotonic clock; epoch turns them into seconds
- * since 1970. */
+ * Times are those of struct moment; what is kept is its ms, but where a time is
+ * told to people. */
 #ifndef SESSION_H
 #define SESSION_H
 
 #include "backoff.h"
 #include "http.h"
 #include "lines.h"
+#include "moment.h"
 #include "withheld.h"
 
 #define SESSION_EXCERPT 1024   /* bytes of an error's body that are kept */
@@ -62,7 +63,8 @@ struct session_stats {
 };
 
 struct session_gap {
-	uint64_t start, ms; /* start: of the monotonic clock */
+	uint64_t start, ms;
+	uint64_t start_unix_ms;
 	enum cause cause;
 };
 
@@ -79,8 +81,8 @@ enum session_event {
 struct session {
 	struct session_config config;
 	enum session_phase phase;
-	uint64_t started;   /* the whole run */
-	uint64_t epoch;     /* ms since 1970 at time 0 */
+	uint64_t started; /* the whole run */
+	uint64_t started_unix_ms;
 	uint64_t due;       /* of the wait's end, or of the attempt's */
 	uint64_t opened;    /* this stream */
 	uint64_t last_byte; /* of a body */
@@ -104,13 +106,12 @@ struct session {
 	uint64_t wait;              /* ms until the next attempt */
 };
 
-/* Begin, in a struct of zeros, at time now, unix_ms being the same moment since
- * 1970. */
+/* Begin, in a struct of zeros. */
 void session_init(struct session *s, const struct session_config *config,
-		  uint64_t now, uint64_t unix_ms);
+		  struct moment now);
 
 /* What is due by the clock: SESSION_DIAL, SESSION_ENDED or SESSION_MORE. */
-enum session_event session_tick(struct session *s, uint64_t now);
+enum session_event session_tick(struct session *s, struct moment now);
 
 /* When session_tick is to be called next, at the latest. */
 uint64_t session_deadline(const struct session *s);
@@ -121,7 +122,7 @@ void session_connected(struct session *s);
 /* Take in[0..n-1]; *used says how far it went. Returns the next event; line is
  * valid until the next call, and while in stays where it is. With n of 0 the
  * end that session_end has announced is returned. */
-enum session_event session_next(struct session *s, uint64_t now,
+enum session_event session_next(struct session *s, struct moment now,
 				const unsigned char *in, size_t n,
 				size_t *used);
 
@@ -130,6 +131,6 @@ enum session_event session_next(struct session *s, uint64_t now,
 void session_end(struct session *s, enum cause cause);
 
 /* Output makes us wait, or no longer does: that time is no stall. */
-void session_pause(struct session *s, bool paused, uint64_t now);
+void session_pause(struct session *s, bool paused, struct moment now);
 
 #endif

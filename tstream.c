@@ -201,11 +201,11 @@ static void die_by(int number)
 /* At the end: the statistics, what was missed, the report. */
 static bool conclude(int fd)
 {
-	uint64_t now = clock_ms(CLOCK_MONOTONIC);
+	struct moment now = loop_now();
 
-	report_stats(&wheel.report);
-	report_coverage(&wheel.report, now);
-	if (fd < 0 || report_write(&wheel.report, fd, now))
+	coverage_stats(&wheel.coverage);
+	coverage_log(&wheel.coverage, now);
+	if (fd < 0 || coverage_write(&wheel.coverage, fd, now))
 		return true;
 	log_line(LOG_ERROR, "--report: %s: %s", opt.report_file,
 		 strerror(errno));
@@ -258,7 +258,7 @@ static void set_up(int argc, char **argv)
 	opt.loop.forget = forget_secrets;
 	wheel.config = opt.loop;
 	wheel.request = &request;
-	wheel.report.notices_file = opt.notices_file;
+	wheel.notices_file = opt.notices_file;
 }
 
 /* What is not needed any more is given up. */

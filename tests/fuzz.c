@@ -243,8 +243,9 @@ static void run_session(const uint8_t *p, size_t n, size_t step)
 	config.v2 = (p[0] & 0x40) != 0;
 	memset(&s, 0, offsetof(struct session, lines));
 	memset(&s.line, 0, sizeof s - offsetof(struct session, line));
-	session_init(&s, &config, 1000, 1700000000000);
-	CHECK(session_tick(&s, 1000) == SESSION_DIAL);
+	session_init(&s, &config, (struct moment){ 1000, 1700000000000 });
+	CHECK(session_tick(&s, (struct moment){ 1000, 1700000001000 }) ==
+	      SESSION_DIAL);
 	session_connected(&s);
 	while (e != SESSION_ENDED) {
 		size = piece(n - at, step);
@@ -253,8 +254,9 @@ static void run_session(const uint8_t *p, size_t n, size_t step)
 			session_end(&s, CAUSE_EOF);
 		from = 0;
 		do {
-			e = session_next(&s, 2000, b + from, size - from,
-					 &used);
+			e = session_next(&s,
+					 (struct moment){ 2000, 1700000001000 },
+					 b + from, size - from, &used);
 			from += used;
 			CHECK(from <= size);
 			if (e == SESSION_MESSAGE || e == SESSION_BAD_LINE) {

@@ -963,7 +963,7 @@ static void set_up(struct request *r, uint64_t days)
 	}
 	l->has_notices = chance(50);
 	l->request = r;
-	l->report.notices_file = "notices";
+	l->notices_file = "notices";
 	l->config.session.tweet_key = "text";
 	l->config.session.stall = 90000;
 	l->config.session.duration = world_end;

@@ -17,6 +17,13 @@ static struct session *s;
 static uint64_t now;
 static unsigned resumed; /* SESSION_RESUMED so far */
 
+static struct moment at(uint64_t ms)
+{
+	struct moment m = { ms, ms + 1795456795000 };
+
+	return m;
+}
+
 static int set_up(void **state)
 {
 	struct session_config c = { "text", 90000, 0, 0, false };
@@ -25,7 +32,7 @@ static int set_up(void **state)
 	s = calloc(1, sizeof *s);
 	now = 5000;
 	resumed = 0;
-	session_init(s, &c, now, 1795456800000);
+	session_init(s, &c, at(now));
 	return s == NULL;
 }
 
@@ -43,7 +50,8 @@ static void give(const char *p, enum session_event want)
 	enum session_event e = SESSION_MORE;
 
 	do {
-		e = session_next(s, now, (const unsigned char *)p, n, &used);
+		e = session_next(s, at(now), (const unsigned char *)p, n,
+				 &used);
 		p += used;
 		n -= used;
 		resumed += e == SESSION_RESUMED;
@@ -64,7 +72,7 @@ static void give_chunk(const char *line, enum session_event want)
 
 static void dial(void)
 {
-	assert_int_equal(session_tick(s, now), SESSION_DIAL);
+	assert_int_equal(session_tick(s, at(now)), SESSION_DIAL);
 	session_connected(s);
 }
 
@@ -97,11 +105,11 @@ static void test_attempts_wait_as_the_table_says(void **state)
 
 	(void)state;
 	for (i = 1; i <= 70; i++) {
-		assert_int_equal(session_tick(s, now), SESSION_DIAL);
+		assert_int_equal(session_tick(s, at(now)), SESSION_DIAL);
 		end(CAUSE_NETWORK, i < 64 ? 250u * (unsigned)i : 16000);
 		assert_int_equal(session_deadline(s), now + s->wait);
 		now += s->wait - 1;
-		assert_int_equal(session_tick(s, now), SESSION_MORE);
+		assert_int_equal(session_tick(s, at(now)), SESSION_MORE);
 		now++;
 	}
 	end_with_status("HTTP/1.1 420 Calm\r\nContent-Length: 0\r\n\r\n",
@@ -143,7 +151,7 @@ static void test_keepalives_alone_for_a_day(void **state)
 	open_stream();
 	for (i = 0; i < DAY / 30000; i++) {
 		now += 30000;
-		assert_int_equal(session_tick(s, now), SESSION_MORE);
+		assert_int_equal(session_tick(s, at(now)), SESSION_MORE);
 		give_chunk("", SESSION_MORE);
 	}
 	assert_int_equal(s->stats.keepalives, DAY / 30000);
@@ -155,16 +163,16 @@ static void test_stall(void **state)
 	(void)state;
 	open_stream();
 	now += 89999;
-	assert_int_equal(session_tick(s, now), SESSION_MORE);
+	assert_int_equal(session_tick(s, at(now)), SESSION_MORE);
 	give_chunk("", SESSION_MORE);
 	assert_int_equal(session_deadline(s), now + 90000);
 	now += 60000;
-	session_pause(s, true, now);
+	session_pause(s, true, at(now));
 	now += DAY; /* a slow reader is our own doing */
-	assert_int_equal(session_tick(s, now), SESSION_MORE);
-	session_pause(s, false, now);
+	assert_int_equal(session_tick(s, at(now)), SESSION_MORE);
+	session_pause(s, false, at(now));
 	now += 90000;
-	assert_int_equal(session_tick(s, now), SESSION_MORE);
+	assert_int_equal(session_tick(s, at(now)), SESSION_MORE);
 	give("", SESSION_ENDED);
 	assert_int_equal(s->cause, CAUSE_STALL);
 	assert_int_equal(s->wait, 250);
@@ -177,7 +185,7 @@ static void test_bytes_of_framing_are_no_life(void **state)
 	now += 80000;
 	give("1", SESSION_MORE); /* a chunk size that never ends */
 	now += 10000;
-	assert_int_equal(session_tick(s, now), SESSION_MORE);
+	assert_int_equal(session_tick(s, at(now)), SESSION_MORE);
 	give("", SESSION_ENDED);
 	assert_int_equal(s->cause, CAUSE_STALL);
 }
@@ -187,12 +195,12 @@ static void test_attempt_has_thirty_seconds(void **state)
 	(void)state;
 	dial();
 	for (; session_deadline(s) > now; now += 1000) {
-		assert_int_equal(session_tick(s, now), SESSION_MORE);
+		assert_int_equal(session_tick(s, at(now)), SESSION_MORE);
 		give("H", SESSION_MORE);
 		session_connected(s);
 	}
 	assert_int_equal(now, 35000);
-	session_tick(s, now);
+	session_tick(s, at(now));
 	give("", SESSION_ENDED);
 	assert_int_equal(s->cause, CAUSE_TIMEOUT);
 }
@@ -274,11 +282,11 @@ static void test_certificates(void **state)
 	open_stream();
 	now += 20000;
 	end(CAUSE_NETWORK, 0);
-	assert_int_equal(session_tick(s, now), SESSION_DIAL);
+	assert_int_equal(session_tick(s, at(now)), SESSION_DIAL);
 	end(CAUSE_CERTIFICATE, 5000);
 	tear_down(state);
 	set_up(state);
-	assert_int_equal(session_tick(s, now), SESSION_DIAL);
+	assert_int_equal(session_tick(s, at(now)), SESSION_DIAL);
 	end(CAUSE_CERTIFICATE, 0);
 	assert_int_equal(s->verdict, BACKOFF_FATAL);
 	assert_int_equal(s->phase, SESSION_OVER);
@@ -289,7 +297,7 @@ static void test_count_and_duration(void **state)
 	struct session_config c = { "text", 90000, 60000, 2, false };
 
 	(void)state;
-	session_init(s, &c, now, 0);
+	session_init(s, &c, at(now));
 	open_stream();
 	give_chunk(TWEET, SESSION_MESSAGE);
 	give("\r\n", SESSION_MORE);
@@ -301,11 +309,11 @@ static void test_count_and_duration(void **state)
 	assert_int_equal(s->verdict, BACKOFF_COMPLETE);
 	tear_down(state);
 	set_up(state);
-	session_init(s, &c, now, 0);
+	session_init(s, &c, at(now));
 	open_stream();
 	assert_int_equal(session_deadline(s), now + 60000);
 	now += 60000;
-	session_tick(s, now);
+	session_tick(s, at(now));
 	give("", SESSION_ENDED);
 	assert_int_equal(s->cause, CAUSE_DURATION);
 }
@@ -330,7 +338,8 @@ static void test_two_hundred_days(void **state)
 		end(CAUSE_NETWORK, 0);
 		gaps++;
 		for (i = 1; connects % 36 == 0 && i < 200; i++) {
-			assert_int_equal(session_tick(s, now), SESSION_DIAL);
+			assert_int_equal(session_tick(s, at(now)),
+					 SESSION_DIAL);
 			end(CAUSE_NETWORK, i < 64 ? 250u * i : 16000);
 			now += s->wait;
 		}
