@@ -40,4 +40,28 @@ int text_hex(int c); /* the value of a hexadecimal digit, or -1 */
 /* Is p[0..n-1] the word, ASCII case ignored? */
 bool text_is_word(const char *p, size_t n, const char *word);
 
+/* Bytes of the UTF-8 character that p[0..n-1] begins with (RFC 3629: no
+ * overlong form, no surrogate, at most U+10FFFF); 0 if it is none, or is cut
+ * off. */
+static inline size_t text_utf8(const unsigned char *p, size_t n)
+{
+	unsigned c;
+	size_t size, i;
+
+	if (n == 0 || p[0] < 0x80)
+		return n == 0 ? 0 : 1;
+	size = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	if (n < size)
+		return 0;
+	for (i = 1; i < size; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	c = (unsigned)p[0] << 8 | p[1];
+	if (c < 0xc280 || (c >= 0xe000 && c < 0xe0a0) ||
+	    (c >= 0xeda0 && c < 0xee00) || (c >= 0xf000 && c < 0xf090) ||
+	    c >= 0xf490)
+		return 0;
+	return size;
+}
+
 #endif
