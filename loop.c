@@ -252,7 +252,6 @@ static uint64_t earliest(const struct loop *l)
 	return l->next_live < t ? l->next_live : t;
 }
 
-/* A pipe or socket whose reader is gone says so even when not written to. */
 static struct pollfd poll_output(const struct output *o)
 {
 	struct pollfd p = { o->to.fd, o->held > 0 ? POLLOUT : 0, 0 };
@@ -262,9 +261,10 @@ static struct pollfd poll_output(const struct output *o)
 	return p;
 }
 
+/* A reader that is gone is noticed even when there is nothing to write. */
 static void flush(struct output *o, const struct pollfd *p)
 {
-	if ((p->revents & (POLLERR | POLLNVAL)) != 0)
+	if ((p->revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
 		o->error = EPIPE;
 	output_flush(o);
 }
@@ -279,14 +279,15 @@ static void caught_up(struct loop *l)
 	l->pause_said = false;
 }
 
-/* Wait for bytes, room, a signal or the clock. */
+/* Wait for bytes, room, a signal or the clock. While a descriptor is ready,
+ * ppoll leaves signals pending: so that a flood does not keep them away, they
+ * are let in afterwards too. */
 static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 {
-	uint64_t until = earliest(l),
-		 ms = until > now.ms ? until - now.ms : 0;
+	uint64_t until = earliest(l), ms = until > now.ms ? until - now.ms : 0;
 	struct timespec t = { (time_t)(ms / 1000),
 			      (long)(ms % 1000) * 1000000 };
-	sigset_t none;
+	sigset_t none, blocked;
 
 	sigemptyset(&none);
 	p[0] = net_poll(&l->net);
@@ -294,10 +295,10 @@ static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 		p[0].fd = -1;
 	p[1] = poll_output(&l->out);
 	p[2] = poll_output(&l->notices);
-	if (!l->has_notices)
-		p[2].fd = -1;
 	if (ppoll(p, 3, until == UINT64_MAX ? NULL : &t, &none) < 0)
 		p[0].revents = p[1].revents = p[2].revents = 0;
+	sigprocmask(SIG_SETMASK, &none, &blocked);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
 static void periodic(struct loop *l, struct moment now)
@@ -341,7 +342,7 @@ static enum loop_end give_up(struct loop *l)
 			 s);
 		return LOOP_ABANDONED;
 	}
-	if (out && error == EPIPE) {
+	if (out && (error == EPIPE || error == ECONNRESET)) {
 		log_line(LOG_INFO,
 			 "the reader of stdout has gone away: %" PRIu64
 			 " message%s lost",

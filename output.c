@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ bool output_init(struct output *o, int fd, uint64_t limit)
 	memset(o, 0, sizeof *o);
 	nowait_open(&o->to, fd);
 	fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
+	o->pipe_size = o->to.kind == NOWAIT_OPEN ? fcntl(fd, F_GETPIPE_SZ) : -1;
 	for (;; limit /= 2) {
 		o->limit = (size_t)limit;
 		o->size = 2 * (limit > LEAST ? o->limit : LEAST);
@@ -61,24 +63,31 @@ bool output_line(struct output *o, const unsigned char *p, size_t n)
 	return true;
 }
 
-/* How much to write at once. A write that a full pipe cuts off may end inside a
- * line, and others may write there, but one of up to PIPE_BUF bytes is never
- * cut (pipe(7)): so that is a pipe's piece of short lines; long ones go
- * together, and apart from them. */
+/* How much to write at once. A write that finds a pipe too full may be cut
+ * inside a line, and the next to write there may be another program. So we take
+ * half of the room that there is, as another may do at the same time. Once that
+ * is too little for a line, we write lines of up to PIPE_BUF bytes together,
+ * which is never cut (pipe(7)), and longer ones, which may be, apart. */
 static size_t next_piece(const struct output *o)
 {
-	const unsigned char *p = o->buffer + o->head, *lf;
+	const unsigned char *p = o->buffer + o->head, *lf = NULL;
 	size_t n = 0, line;
+	int used = 0;
 
 	if (o->to.kind == NOWAIT_FILE || o->to.kind == NOWAIT_SOCKET)
 		return o->held;
-	while (n < o->held) {
+	if (o->pipe_size > 0 && ioctl(o->to.fd, FIONREAD, &used) == 0) {
+		n = (size_t)(o->pipe_size - used) / 2;
+		lf = memrchr(p, '\n', n < o->held ? n : o->held);
+	}
+	if (lf != NULL)
+		return (size_t)(lf - p) + 1;
+	for (n = 0; n < o->held; n += line) {
 		lf = memchr(p + n, '\n', o->held - n);
 		line = (size_t)(lf - p) + 1 - n;
-		if (n > 0 && (n > PIPE_BUF ? line <= PIPE_BUF
-					   : n + line > PIPE_BUF))
+		if (n > 0 &&
+		    (n > PIPE_BUF ? line <= PIPE_BUF : n + line > PIPE_BUF))
 			break;
-		n += line;
 	}
 	return n;
 }

@@ -14,6 +14,7 @@ struct output {
 	size_t head, held;     /* where the held bytes begin, how many they are;
 				* they end with a whole line */
 	size_t piece;          /* what is to be written at once of them, or 0 */
+	int pipe_size;         /* -1 if it is no pipe of NOWAIT_OPEN */
 	size_t partial;        /* bytes of the first held line that are out */
 	uint64_t lost;         /* lines that were given up */
 	int error;             /* errno of a write that failed for good, or 0 */
