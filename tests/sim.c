@@ -784,9 +784,11 @@ ssize_t __wrap_write(int fd, const void *p, size_t n)
 		return __real_write(fd, p, n);
 	if (out_kind == NOWAIT_PIPE && (!r->ready || n > PIPE_BUF))
 		fail("a write that may block");
+	if (broken != 0)
+		return take(r, p, n);
 	errno = chance(5) ? EINTR : EAGAIN;
-	if (broken == 0 && out_kind != NOWAIT_PIPE &&
-	    (errno == EINTR || room(r) < (n < PIPE_BUF ? n : 1)))
+	if (out_kind != NOWAIT_PIPE &&
+	    (errno == EINTR || room(r) < (n <= PIPE_BUF ? n : 1)))
 		return -1;
 	n = n < room(r) ? n : room(r);
 	if (cuts && chance(20))
