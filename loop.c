@@ -12,7 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SAID 60000u /* ms between two pauses that are told of */
+#define LATE (64u << 10) /* bytes held for a reader that is late */
+#define PATIENCE 5       /* ms that it is given */
+#define SAID 60000u      /* ms between two pauses that are told of */
 
 static volatile sig_atomic_t stop_signal, stop_count, stats_wanted;
 
@@ -234,14 +236,15 @@ static void turn(struct loop *l, struct moment now)
 		dial(l, now);
 	do {
 		before = l->net.progress;
-		if (!l->holding && l->net.phase != NET_IDLE)
+		if (!l->holding && l->net.phase != NET_IDLE &&
+		    now.ms >= l->next_read)
 			step_net(l, now);
 		pump(l, now);
 	} while (!l->holding && l->net.from < l->net.n &&
 		 l->net.progress != before);
 }
 
-static uint64_t earliest(const struct loop *l)
+static uint64_t earliest(const struct loop *l, struct moment now)
 {
 	uint64_t t = session_deadline(&l->session);
 	uint64_t net =
@@ -249,6 +252,7 @@ static uint64_t earliest(const struct loop *l)
 
 	t = net < t ? net : t;
 	t = l->next_stats < t ? l->next_stats : t;
+	t = now.ms < l->next_read && l->next_read < t ? l->next_read : t;
 	return l->next_live < t ? l->next_live : t;
 }
 
@@ -279,19 +283,31 @@ static void caught_up(struct loop *l)
 	l->pause_said = false;
 }
 
+/* A reader that is late is given a moment before more is read, at most every
+ * few milliseconds: where it keeps up but for its turns at the processor,
+ * little is ever held. One that stalls does not stop us from reading. */
+static void be_patient(struct loop *l, bool has_read, struct moment now)
+{
+	if (l->out.held < LATE)
+		l->next_read = now.ms;
+	else if (has_read)
+		l->next_read = now.ms + PATIENCE;
+}
+
 /* Wait for bytes, room, a signal or the clock. While a descriptor is ready,
  * ppoll leaves signals pending: so that a flood does not keep them away, they
  * are let in afterwards too. */
 static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 {
-	uint64_t until = earliest(l), ms = until > now.ms ? until - now.ms : 0;
+	uint64_t until = earliest(l, now),
+		 ms = until > now.ms ? until - now.ms : 0;
 	struct timespec t = { (time_t)(ms / 1000),
 			      (long)(ms % 1000) * 1000000 };
 	sigset_t none, blocked;
 
 	sigemptyset(&none);
 	p[0] = net_poll(&l->net);
-	if (l->holding || l->net.phase == NET_IDLE)
+	if (l->holding || l->net.phase == NET_IDLE || now.ms < l->next_read)
 		p[0].fd = -1;
 	p[1] = poll_output(&l->out);
 	p[2] = poll_output(&l->notices);
@@ -381,6 +397,7 @@ enum loop_end loop_run(struct loop *l)
 {
 	struct pollfd p[3] = { { -1, 0, 0 }, { -1, 0, 0 }, { -1, 0, 0 } };
 	struct moment now = loop_now();
+	uint64_t before;
 
 	begin(l, now);
 	for (;;) {
@@ -388,9 +405,11 @@ enum loop_end loop_run(struct loop *l)
 			l->signal = stop_signal;
 			session_end(&l->session, CAUSE_STOPPED);
 		}
+		before = l->net.progress;
 		turn(l, now);
 		flush(&l->out, &p[1]);
 		flush(&l->notices, &p[2]);
+		be_patient(l, l->net.progress != before, now);
 		if (l->out.error != 0 || l->notices.error != 0 ||
 		    (stop_count > 1 && !is_over(l)))
 			return give_up(l);

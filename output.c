@@ -64,9 +64,9 @@ bool output_line(struct output *o, const unsigned char *p, size_t n)
 }
 
 /* How much to write at once. A write that finds a pipe too full may be cut
- * inside a line, and the next to write there may be another program. So we take
- * half of the room that there is, as another may do at the same time. Once that
- * is too little for a line, we write lines of up to PIPE_BUF bytes together,
+ * inside a line, and the next to write there may be another program. So a pipe
+ * is filled to half, since another may do so at the same time and pages are not
+ * always full. Beyond that we write lines of up to PIPE_BUF bytes together,
  * which is never cut (pipe(7)), and longer ones, which may be, apart. */
 static size_t next_piece(const struct output *o)
 {
@@ -76,8 +76,8 @@ static size_t next_piece(const struct output *o)
 
 	if (o->to.kind == NOWAIT_FILE || o->to.kind == NOWAIT_SOCKET)
 		return o->held;
-	if (o->pipe_size > 0 && ioctl(o->to.fd, FIONREAD, &used) == 0) {
-		n = (size_t)(o->pipe_size - used) / 2;
+	if (ioctl(o->to.fd, FIONREAD, &used) == 0 && used < o->pipe_size / 2) {
+		n = (size_t)(o->pipe_size / 2 - used);
 		lf = memrchr(p, '\n', n < o->held ? n : o->held);
 	}
 	if (lf != NULL)
