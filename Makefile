@@ -105,7 +105,7 @@ TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
 	python3-dnspython iproute2 util-linux python3-cryptography-vectors \
 	python3-pytest-timeout
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
-TEST_ROOMS = $(PURE) keys resolve
+TEST_ROOMS = $(PURE) keys resolve sandbox
 PYTHON = /usr/bin/python3
 
 build/tests-ready:
@@ -132,7 +132,7 @@ build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -o $@ $^ -lcmocka
 
 # The loop between simulated system calls: all of these go to tests/sim.c.
-SIM_CALLS = ppoll poll clock_gettime resolve_start resolve_read resolve_stop \
+SIM_CALLS = ppoll poll clock_gettime resolve_ask resolve_read \
 	socket setsockopt getsockopt connect send recv close getrandom write \
 	syscall
 SIM_ROOMS = $(PURE) log resolve tls net output report coverage loop sandbox
@@ -149,7 +149,7 @@ build/tests/sandbox: tests/sandbox.c build/sandbox.o | build/tests-ready
 	@echo '  LINK $@'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
 
-build/tests/lookup: tests/lookup.c build/resolve.o | build/tests-ready
+build/tests/lookup: tests/lookup.c build/resolve.o build/sandbox.o | build/tests-ready
 	@echo '  LINK $@'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
 
@@ -174,7 +174,7 @@ soak: tstream build/tests/tstream-fast build/tests-ready
 FUZZ_SECONDS = 60
 FUZZ_RUNS = -1
 FUZZ_TARGETS = json vectors lines head body session keys url answer roots
-FUZZ_ROOMS = $(PURE) keys resolve roots
+FUZZ_ROOMS = $(PURE) keys resolve sandbox roots
 FUZZ_FLAGS = $(DEFS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all $(INCLUDES)
 build/fuzz-ready: build/tests-ready

@@ -71,9 +71,12 @@ static const char *parse_host(struct http_url *u, const char *s, size_t n)
 		n -= 2;
 	} else if (n > 1 && s[n - 1] == '.') {
 		n--; /* a certificate never has the root's dot */
+		u->rooted = true;
 	}
 	if (n == 0)
 		return "it has no host";
+	if (ipv6 && memchr(s, ':', n) == NULL)
+		return "in brackets only an IPv6 address can stand";
 	if (n >= sizeof u->host)
 		return "its host is too long";
 	for (i = 0; i < n; i++) {

@@ -44,6 +44,7 @@ struct http_url {
 	bool is_address;  /* the host is an IP address */
 	uint16_t port;    /* the scheme's own if none is given */
 	char host[254];   /* lower case, no brackets, no dot at its end */
+	bool rooted;      /* there was a dot: the name is looked up with it */
 	char base[1024];  /* scheme://host[:port]/path, as OAuth signs it */
 	size_t path;      /* where the path begins in base */
 	char query[1024]; /* what follows ?, as it was given */

@@ -6,9 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,50 +64,34 @@ struct moment loop_now(void)
 	return now;
 }
 
-/* Fill p[0..n-1] with random bytes, or end the program: without them neither
- * TLS nor a signature is safe. */
-static void random_bytes(void *p, size_t n)
-{
-	unsigned char *b = p;
-	ssize_t k;
-
-	while (n > 0) {
-		k = getrandom(b, n, 0);
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0) {
-			log_line(LOG_ERROR,
-				 "no random numbers from the "
-				 "kernel: %s",
-				 strerror(errno));
-			_exit(1);
-		}
-		b += k;
-		n -= (size_t)k;
-	}
-}
-
 static void dial(struct loop *l, struct moment now)
 {
-	uint64_t unix_time = now.unix_ms / 1000;
+	l->sent = 0;
+	log_line(LOG_DEBUG, "connecting to %s port %u", l->request->url.host,
+		 l->request->url.port);
+	net_open(&l->net, &l->request->url, now, l->session.due);
+}
+
+/* Nonce, time and signature are those of the moment that they are sent. */
+static void begin_request(struct loop *l, struct moment now)
+{
 	unsigned char nonce[16];
 	char hex[2 * sizeof nonce + 1];
 	size_t i;
 
-	random_bytes(nonce, sizeof nonce);
-	random_bytes(l->net.seed, sizeof l->net.seed);
+	if (!net_random(&l->net, nonce, sizeof nonce))
+		return;
 	for (i = 0; i < sizeof nonce; i++) {
 		hex[2 * i] = "0123456789abcdef"[nonce[i] >> 4];
 		hex[2 * i + 1] = "0123456789abcdef"[nonce[i] & 15];
 	}
 	hex[2 * i] = '\0';
-	request_build(l->request, hex, unix_time);
-	l->sent = 0;
-	l->net.unix_time = unix_time;
-	log_line(LOG_DEBUG, "connecting to %s port %u", l->request->url.host,
-		 l->request->url.port);
-	net_open(&l->net, &l->request->url, now.ms, l->session.due,
-		 l->config.forget);
+	if (!request_build(l->request, hex, now.unix_ms / 1000)) {
+		net_give_up(&l->net, "the request is too long");
+		return;
+	}
+	session_connected(&l->session);
+	report_request(&l->report);
 }
 
 /* Send what is left of the request; once it is out it is wiped. */
@@ -134,20 +116,21 @@ static void send_request(struct loop *l)
 
 static void step_net(struct loop *l, struct moment now)
 {
-	enum net_phase phase = net_step(&l->net, now.ms);
+	static const enum cause causes[] = {
+		[NET_NETWORK] = CAUSE_NETWORK,
+		[NET_CERTIFICATE] = CAUSE_CERTIFICATE,
+		[NET_LOCAL] = CAUSE_LOCAL,
+	};
 
-	if (l->session.phase == SESSION_CONNECT && phase == NET_OPEN) {
-		session_connected(&l->session);
-		report_request(&l->report);
-	}
-	if (phase == NET_OPEN)
+	if (net_step(&l->net, now) == NET_OPEN &&
+	    l->session.phase == SESSION_CONNECT)
+		begin_request(l, now);
+	if (l->net.phase == NET_OPEN)
 		send_request(l);
-	if (phase == NET_ENDED)
+	if (l->net.phase == NET_ENDED)
 		session_end(&l->session, CAUSE_EOF);
-	else if (phase == NET_FAILED)
-		session_end(&l->session, l->net.bad_certificate
-					     ? CAUSE_CERTIFICATE
-					     : CAUSE_NETWORK);
+	else if (l->net.phase == NET_FAILED)
+		session_end(&l->session, causes[l->net.failure]);
 }
 
 /* Hand the session's message on. Returns false if there is no room for it. */
@@ -306,15 +289,25 @@ static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 		p[0].revents = p[1].revents = p[2].revents = 0;
 }
 
-static void periodic(struct loop *l, struct moment now)
+void loop_refused(struct loop *l)
 {
 	int call = sandbox_refused();
 
 	if (call >= 0)
 		log_line(LOG_ERROR,
-			 "system call %d was refused: please "
-			 "report this",
+			 "system call %d was refused: please report this",
 			 call);
+	if (l->net.resolve.refused >= 0)
+		log_line(LOG_ERROR,
+			 "system call %d was refused to a look-up: please "
+			 "report this",
+			 l->net.resolve.refused);
+	l->net.resolve.refused = -1;
+}
+
+static void periodic(struct loop *l, struct moment now)
+{
+	loop_refused(l);
 	if (stats_wanted != 0 || now.ms >= l->next_stats)
 		coverage_stats(&l->coverage);
 	if (stats_wanted != 0)
@@ -365,6 +358,15 @@ static bool is_over(const struct loop *l)
 
 static void begin(struct loop *l, struct moment now)
 {
+	static const char *const secrets[] = {
+		[AUTH_OAUTH1] = NULL, /* its secrets are never sent */
+		[AUTH_BEARER] = "the token",
+		[AUTH_BASIC] = "the password",
+		[AUTH_NONE] = NULL,
+	};
+
+	if (!l->request->url.tls)
+		l->net.in_clear = secrets[l->request->auth];
 	l->net.fd = -1;
 	l->next_stats =
 	    l->config.stats > 0 ? now.ms + l->config.stats : UINT64_MAX;

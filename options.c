@@ -547,17 +547,10 @@ static void set_params(void)
 			request_param(request, lists[i]->name, lists[i]->text);
 }
 
-/* A name such as 127.example is none: only addresses begin with 127. here. */
-static bool is_loopback(const struct http_url *u)
-{
-	return strcmp(u->host, "localhost") == 0 ||
-	       (u->is_address && (strcmp(u->host, "::1") == 0 ||
-				  strncmp(u->host, "127.", 4) == 0));
-}
-
 static void set_url(void)
 {
 	const struct http_url *u = &request->url;
+	struct address a;
 	const char *why;
 
 	if (args.url == NULL)
@@ -567,10 +560,8 @@ static void set_url(void)
 	if (why == NULL && u->tls && u->is_address)
 		why = "certificates are checked for host names, and its host "
 		      "is an address";
-	if (why == NULL && !u->tls && !is_loopback(u) &&
-	    (request->auth == AUTH_BEARER || request->auth == AUTH_BASIC))
-		why = "a token or password would go over the network in the "
-		      "clear; use https://";
+	if (why == NULL && u->is_address && !resolve_numeric(u->host, &a))
+		why = "its host is no IP address";
 	if (why != NULL)
 		usage_error("-u: %s: %s", args.url, why);
 }

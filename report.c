@@ -242,6 +242,7 @@ static void put_cause(struct text *t, const struct report *r, struct moment now)
 	switch (s->cause) {
 	case CAUSE_NETWORK:
 	case CAUSE_CERTIFICATE:
+	case CAUSE_LOCAL:
 		text_str(t, r->net->error);
 		break;
 	case CAUSE_PROTOCOL:

@@ -44,7 +44,8 @@ void request_basic(struct request *r, const char *user, const char *password);
 
 /* Write head, body and base for one attempt. nonce is of letters and digits,
  * unix_time in seconds. Returns false if it does not fit. */
-bool request_build(struct request *r, const char *nonce, uint64_t unix_time);
+__attribute__((warn_unused_result)) bool
+request_build(struct request *r, const char *nonce, uint64_t unix_time);
 
 /* Wipe what request_build wrote, which has a signature in it. */
 void request_wipe(struct request *r);

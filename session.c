@@ -12,6 +12,7 @@ const char *cause_text(enum cause c)
 		[CAUSE_NONE] = "nothing",
 		[CAUSE_NETWORK] = "the network failed",
 		[CAUSE_CERTIFICATE] = "the certificate is not acceptable",
+		[CAUSE_LOCAL] = "this end cannot go on",
 		[CAUSE_NO_RESPONSE] =
 		    "the server closed the connection without a response",
 		[CAUSE_TIMEOUT] = "no response within 30 seconds",
@@ -104,6 +105,8 @@ static enum backoff_event judge(const struct session *s)
 		return had_stream ? BACKOFF_ENDED : BACKOFF_NETWORK;
 	case CAUSE_CERTIFICATE:
 		return s->ever_opened ? BACKOFF_SERVER : BACKOFF_FATAL;
+	case CAUSE_LOCAL:
+		return BACKOFF_FATAL;
 	case CAUSE_STATUS:
 		return backoff_status(s->head.status);
 	case CAUSE_DISCONNECT:

@@ -38,6 +38,7 @@ enum cause {
 	CAUSE_NONE,
 	CAUSE_NETWORK,     /* names, TCP, TLS: net knows more */
 	CAUSE_CERTIFICATE, /* the same */
+	CAUSE_LOCAL,       /* the same; no other attempt is of use */
 	CAUSE_NO_RESPONSE, /* the connection ended before a head was whole */
 	CAUSE_TIMEOUT,     /* the attempt took too long */
 	CAUSE_PROTOCOL,    /* see http_error */
@@ -126,8 +127,9 @@ enum session_event session_next(struct session *s, struct moment now,
 				const unsigned char *in, size_t n,
 				size_t *used);
 
-/* The connection ended for this cause, of CAUSE_NETWORK, _CERTIFICATE, _EOF and
- * _STOPPED: session_next then returns what is left, and SESSION_ENDED. */
+/* The connection ended for this cause, of CAUSE_NETWORK, _CERTIFICATE, _LOCAL,
+ * _EOF and _STOPPED: session_next then returns what is left, and SESSION_ENDED.
+ */
 void session_end(struct session *s, enum cause cause);
 
 /* Output makes us wait, or no longer does: that time is no stall. */

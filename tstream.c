@@ -148,15 +148,13 @@ static void check_descriptors(void)
 	}
 }
 
-/* No core dump, no ptrace by others, no new privileges: there are credentials
- * in memory. */
+/* No core dump, no ptrace by others: there are credentials in memory. */
 static void harden(void)
 {
 	const struct rlimit none = { 0, 0 };
 
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 static void open_outputs(void)
@@ -229,6 +227,10 @@ static void set_up(int argc, char **argv)
 {
 	check_descriptors();
 	harden();
+	/* Before there is anything that its processes should not know. */
+	if (!resolve_begin(&wheel.net.resolve))
+		usage_error("cannot start the look-up process: %s",
+			    strerror(errno));
 	options_parse(&opt, &request, argc, argv);
 	opt.loop.live = isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO) &&
 			!opt.quiet && !opt.test;
@@ -245,7 +247,9 @@ static void set_up(int argc, char **argv)
 		opt.loop.session.duration = 1000 * TEST_SECONDS;
 	}
 	load_keys();
-	if (!request_build(&request, "0123456789abcdef0123456789abcdef", 0))
+	/* With the longest time: what fits now always will. */
+	if (!request_build(&request, "0123456789abcdef0123456789abcdef",
+			   UINT64_MAX))
 		usage_error("the request is too long: shorten the lists, -p "
 			    "or -u");
 	request_wipe(&request);
@@ -255,7 +259,6 @@ static void set_up(int argc, char **argv)
 		exit(EXIT_DONE);
 	}
 	open_outputs();
-	opt.loop.forget = forget_secrets;
 	wheel.config = opt.loop;
 	wheel.request = &request;
 	wheel.notices_file = opt.notices_file;
@@ -264,11 +267,16 @@ static void set_up(int argc, char **argv)
 /* What is not needed any more is given up. */
 static void shut_in(void)
 {
-	struct sandbox s = sandbox_enter(request.url.port);
+	const struct sandbox_needs needs = { .port = request.url.port };
+	struct sandbox s = sandbox_enter(&needs);
 
-	log_line(s.calls ? LOG_DEBUG : LOG_INFO, "system calls are %slimited",
-		 s.calls ? "" : "not ");
-	log_line(LOG_DEBUG, "files and ports: Landlock version %d", s.landlock);
+	if (!s.calls)
+		log_line(LOG_INFO, "system calls cannot be limited here");
+	if (s.landlock < 4)
+		log_line(LOG_INFO,
+			 "%sports cannot be limited here: Landlock %s",
+			 s.landlock == 0 ? "files and " : "",
+			 s.landlock == 0 ? "is missing" : "is too old");
 }
 
 int main(int argc, char **argv)
@@ -283,9 +291,11 @@ int main(int argc, char **argv)
 	shut_in();
 	end = loop_run(&wheel);
 	forget_secrets();
+	loop_refused(&wheel);
 	if (end == LOOP_READER_GONE)
 		die_by(SIGPIPE);
 	written = conclude(fd);
+	loop_refused(&wheel);
 	if (opt.test)
 		printf("%llu\n",
 		       (unsigned long long)wheel.session.stats.tweets);

@@ -322,14 +322,20 @@ static void run_answer(const uint8_t *p, size_t n, size_t step)
 {
 	struct address list[ADDRESSES_MAX];
 	size_t count, i;
-	unsigned char *b = place(p, n);
-	enum resolve_result r = resolve_parse(b, n, list, &count);
+	struct resolve_answer a;
+	struct resolve state = { 0 };
+	enum resolve_result r;
+
+	memset(&a, 0, sizeof a);
+	memcpy(&a, p, n < sizeof a ? n : sizeof a);
+	r = resolve_judge(&state, &a, n, list, &count);
 
 	(void)step;
 	CHECK((r == RESOLVE_OK) == (count > 0) && count <= ADDRESSES_MAX);
 	for (i = 0; i < count; i++)
 		CHECK(list[i].family == 4 || list[i].family == 6);
-	CHECK(r != RESOLVE_MORE && r < RESOLVE_RESULTS);
+	CHECK((r == RESOLVE_MORE) == (n == sizeof a && a.number != 0));
+	CHECK(r < RESOLVE_RESULTS);
 	put(&r, sizeof r);
 }
 

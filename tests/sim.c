@@ -473,11 +473,10 @@ int __wrap_ppoll(struct pollfd *p, nfds_t n, const struct timespec *t,
 		 const sigset_t *mask);
 int __wrap_poll(struct pollfd *p, nfds_t n, int ms);
 int __wrap_clock_gettime(clockid_t id, struct timespec *t);
-bool __wrap_resolve_start(struct resolve *r, const char *host,
-			  void (*forget)(void));
+enum resolve_result __wrap_resolve_ask(struct resolve *r, const char *host,
+				       bool rooted);
 enum resolve_result __wrap_resolve_read(struct resolve *r, struct address *list,
 					size_t *count);
-void __wrap_resolve_stop(struct resolve *r);
 int __wrap_socket(int family, int type, int protocol);
 int __wrap_setsockopt(int fd, int level, int name, const void *p, socklen_t n);
 int __wrap_getsockopt(int fd, int level, int name, void *p, socklen_t *n);
@@ -503,11 +502,11 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 	return 0;
 }
 
-bool __wrap_resolve_start(struct resolve *r, const char *host,
-			  void (*forget)(void))
+enum resolve_result __wrap_resolve_ask(struct resolve *r, const char *host,
+				       bool rooted)
 {
 	(void)host;
-	(void)forget;
+	(void)rooted;
 	if (c.open)
 		fail("an attempt while a socket is open");
 	if (now != due)
@@ -520,18 +519,13 @@ bool __wrap_resolve_start(struct resolve *r, const char *host,
 	memset((char *)&c + offsetof(__typeof__(c), made), 0,
 	       sizeof c - offsetof(__typeof__(c), made));
 	c.opened_at = c.head_end = c.next_at = c.end_at = NEVER;
-	if (chance(2)) {
-		errno = EAGAIN;
-		return false;
-	}
 	r->fd = NAME_FD;
-	r->pid = 1;
 	c.answer = chance(90)   ? RESOLVE_OK
 		   : chance(50) ? RESOLVE_NO_NAME
 				: RESOLVE_NO_ANSWER;
 	c.answer_at = chance(2) ? NEVER : now + soon();
 	c.addresses = 1 + (int)below(4);
-	return true;
+	return chance(2) ? RESOLVE_FAILED : RESOLVE_MORE;
 }
 
 enum resolve_result __wrap_resolve_read(struct resolve *r, struct address *list,
@@ -539,9 +533,9 @@ enum resolve_result __wrap_resolve_read(struct resolve *r, struct address *list,
 {
 	int i;
 
+	(void)r;
 	if (now < c.answer_at)
 		return RESOLVE_MORE;
-	r->pid = 0;
 	moved++;
 	memset(list, 0, ADDRESSES_MAX * sizeof *list);
 	for (i = 0; i < c.addresses; i++) {
@@ -550,11 +544,6 @@ enum resolve_result __wrap_resolve_read(struct resolve *r, struct address *list,
 	}
 	*count = (size_t)i;
 	return c.answer;
-}
-
-void __wrap_resolve_stop(struct resolve *r)
-{
-	r->pid = 0;
 }
 
 int __wrap_socket(int family, int type, int protocol)
@@ -963,6 +952,7 @@ static void set_up(struct request *r, uint64_t days)
 	}
 	l->has_notices = chance(50);
 	l->request = r;
+	l->net.resolve.refused = -1;
 	l->notices_file = "notices";
 	l->config.session.tweet_key = "text";
 	l->config.session.stall = 90000;
