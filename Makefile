@@ -32,7 +32,7 @@ WARN = -std=c99 -pedantic -Wall -Wextra -Wshadow -Wconversion \
 DEFS = -D_GNU_SOURCE
 CFLAGS = -O2 -fPIE -fstack-protector-strong -Werror
 # Its own entropy sources are off: what getrandom gives is the only one.
-BEAR_CFLAGS = -O2 -fPIE -DBR_RDRAND=0 -DBR_USE_URANDOM=0
+BEAR_CFLAGS = -O2 -fPIE -fstack-protector-strong -DBR_RDRAND=0 -DBR_USE_URANDOM=0
 
 # musl-gcc -static-pie makes a dynamic binary, so the start files are named.
 ifeq ($(notdir $(CC)),musl-gcc)
@@ -69,14 +69,21 @@ build/tools:
 	$(NEED) gcc libc6-dev musl-tools ca-certificates openssl xz-utils
 	@touch $@
 
+# What was chosen: a change makes anew what depends on it.
+CHOICES = $(CC) $(CFLAGS) $(BEAR) $(BEAR_CFLAGS) $(CA_BUNDLE)
+build/choices: FORCE | build/tools
+	@echo '$(CHOICES)' | cmp -s - $@ || echo '$(CHOICES)' >$@
+FORCE:
+
 # A tree given by BEARSSL is only read; built in build/.
-build/source: | build/tools
+SOURCE = $(BEAR)/inc/bearssl.h
 ifndef BEARSSL
+$(SOURCE): | build/tools
 	scripts/fetch-bearssl build/bearssl
 endif
-	@touch $@
 
-build/libbearssl.a build/brssl: build/source
+build/libbearssl.a build/brssl: build/choices | $(SOURCE)
+	@rm -rf build/bear
 	@mkdir -p build/bear/obj
 	@echo '  BearSSL 0.6'
 	@$(MAKE) -C $(BEAR) --no-print-directory -s -j4 BUILD=$(CURDIR)/build/bear \
@@ -86,14 +93,16 @@ build/libbearssl.a build/brssl: build/source
 	@cp build/bear/libbearssl.a build/bear/brssl build/
 	@touch build/libbearssl.a build/brssl
 
-build/include/roots_builtin.h: build/brssl scripts/roots
+$(CA_BUNDLE): | build/tools ;
+
+build/include/roots_builtin.h: $(CA_BUNDLE) build/brssl scripts/roots
 	@mkdir -p build/include
 	scripts/roots build/brssl $(CA_BUNDLE) >$@.tmp
 	@mv $@.tmp $@
 
 INCLUDES = -isystem $(BEAR)/inc -isystem build/include
 
-build/%.o: %.c $(HEADERS) Makefile | build/source
+build/%.o: %.c $(HEADERS) Makefile build/choices | $(SOURCE)
 	@echo '  CC $<'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 build/roots.o: build/include/roots_builtin.h
@@ -282,5 +291,5 @@ torture: tstream build/interop/ready $(TEST_PROGRAMS)
 clean:
 	rm -rf build tstream
 
-.PHONY: all clean demo check torture soak install lint bench fuzz
+.PHONY: FORCE all clean demo check torture soak install lint bench fuzz
 .DELETE_ON_ERROR:
