@@ -162,6 +162,12 @@ build/tests/lookup: tests/lookup.c build/resolve.o build/sandbox.o | build/tests
 	@echo '  LINK $@'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
 
+# The shipped objects with faults between them.
+build/tests/faults: tests/faults.c $(OBJS) build/libbearssl.a | build/tests-ready
+	@echo '  LINK $@'
+	@$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -static -o $@ $^ \
+		-Wl,--wrap=getaddrinfo,--wrap=coverage_stats,--wrap=request_build
+
 demo: tstream build/tests-ready
 	$(PYTHON) -B tests/demo.py ./tstream
 
@@ -275,7 +281,7 @@ build/interop/ready: scripts/interop
 	@touch $@
 
 TEST_PROGRAMS = build/tests/probe build/tests/probe_portable build/tests/unit build/tests/sandbox \
-	build/tests/sim build/tests/lookup
+	build/tests/sim build/tests/lookup build/tests/faults
 PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
 check: tstream build/interop/ready $(TEST_PROGRAMS)
 	$(PYTEST) --timeout=300 -m 'not torture' $(PYTEST_ARGS) tests

@@ -44,7 +44,7 @@ def test_every_row_has_a_test():
                                re.M):
             named |= set(name.strip("_").split("_"))
     rows = {f"{k}{i}" for k, n in last.items() for i in range(1, n + 1)}
-    assert rows - {"H6"} == named
+    assert rows - {"H6"} <= named
 
 
 # A root folder of its own, a name server, a network -------------------------

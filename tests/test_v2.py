@@ -141,10 +141,9 @@ def test_v2_keepalives_and_stall(v2):
 
 
 def test_bearer_needs_tls_or_loopback(v2):
-    for url in ("http://api.example/", "http://127.evil.example/x",
-                "http://192.0.2.1/"):
-        p = v2(url, "-d", "1")
-        assert p.returncode == 2 and "in the clear" in p.stderr
+    """The address that would be connected to counts: see test_box.py."""
+    p = v2("http://192.0.2.1/", "-d", "1")
+    assert p.returncode == 1 and "in the clear" in p.stderr
 
 
 def test_basic_and_none(tstream, tmp_path):
