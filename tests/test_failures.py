@@ -1033,7 +1033,11 @@ def test_M2_P2_process_1_leaves_no_zombie(tstream):
         children = pathlib.Path(f"/proc/{p.pid}/task/{p.pid}/children")
         child = int(children.read_text())
         of_child = pathlib.Path(f"/proc/{child}/task/{child}/children")
-        assert of_child.read_text() == ""
+        supervisor, = of_child.read_text().split()  # of look-ups, which wait
+        stat = pathlib.Path(f"/proc/{supervisor}/stat").read_text()
+        assert ") S " in stat
+        assert not pathlib.Path(f"/proc/{supervisor}/task/{supervisor}/"
+                                "children").read_text()
         os.kill(child, signal.SIGTERM)
         _, err = p.communicate(timeout=10)
     assert b"stats" in err
