@@ -69,8 +69,8 @@ enum net_phase net_step(struct net *c, struct moment now);
 /* End in NET_FAILED, for a reason that is here: NET_LOCAL. */
 void net_give_up(struct net *c, const char *why);
 
-/* Fill p[0..n-1] from getrandom(2). Without randomness neither TLS nor a
- * signature is safe: then this is false, and the connection given up. */
+/* Fill p[0..n-1], n <= 256, from getrandom(2). Without randomness neither TLS
+ * nor a signature is safe: then this is false, and the connection given up. */
 __attribute__((warn_unused_result)) bool net_random(struct net *c, void *p,
 						    size_t n);
 
