@@ -34,8 +34,8 @@ const char *resolve_text(enum resolve_result r)
 		[RESOLVE_NO_NAME] = "there is no such host",
 		[RESOLVE_NO_ANSWER] = "no name server answers for it",
 		[RESOLVE_FAILED] = "the look-up failed",
-		[RESOLVE_GONE] = "the process that looks names up is gone: "
-				 "tstream must be started again",
+		[RESOLVE_GONE] = ("the process that looks names up is gone: "
+				  "tstream must be started again"),
 	};
 
 	return text[r];
