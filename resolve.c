@@ -17,7 +17,7 @@
 
 #define ENDPOINT 0    /* the only descriptor that the look-up processes have */
 #define HUNG 11       /* seconds until a worker is killed: 10 are waited for */
-#define FDS_MAX 4096  /* looked at one by one where close_range is missing */
+#define FDS_MAX 1024  /* looked at one by one where close_range is missing */
 #define HOST_SIZE 256 /* a name of 253 bytes, its dot, NUL */
 #define DNS_PORT 53
 
