@@ -1009,10 +1009,8 @@ int main(int argc, char **argv)
 	if (l == NULL || request_url(&request, "http://sim.example/x") != NULL)
 		return 2;
 	request_param(&request, "stall_warnings", "true");
-	memcpy(request.oauth.consumer_key, "key", 4);
-	memcpy(request.oauth.token, "token", 6);
-	oauth1_key(&request.oauth, SECRET, SECRET);
-	log_init(LOG_DEBUG, false);
+	request_oauth1(&request, "key", SECRET, "token", SECRET);
+	log_init(LOG_DEBUG, false, &request.secrets);
 	for (seed = from; seed < from + n; seed++) {
 		set_up(&request, days);
 		judge(loop_run(l));
