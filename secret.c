@@ -122,7 +122,7 @@ static int lower(int c)
 }
 
 /* How many bytes are this secret, from where r stands: 0 if it does not begin
- * there, all if they end within it, behind its first cut bytes. */
+ * there, all if they end within it and are at least cut. */
 static size_t match(const unsigned char *secret, size_t size, size_t cut,
 		    struct reader r)
 {
@@ -132,7 +132,7 @@ static size_t match(const unsigned char *secret, size_t size, size_t cut,
 	for (i = 0; i < size; i++) {
 		c = next(&r, LAYERS);
 		if (c == END)
-			return i >= cut ? n : 0;
+			return i >= LEAST && n >= cut ? n : 0;
 		if (lower(c) != lower(secret[i]) &&
 		    !(c == '+' && secret[i] == ' '))
 			return 0;

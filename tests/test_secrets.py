@@ -3,13 +3,12 @@ and Unicode tables, and the binary against servers that tell back what they
 were sent. And N10: a log that a server cannot fill a disk with."""
 
 import base64
+import concurrent.futures
 import json
 import os
 import random
 import re
 import subprocess
-import sys
-import threading
 import time
 import unicodedata
 import urllib.parse
@@ -138,7 +137,7 @@ def test_L6_what_is_not_secret_stays(probe):
     r = random.Random(6)
     secret = "AAAA0123456789-bearer/token"
     for text in ("AAAA0123456789-bearer/toke!", "AAAA012 and more", "%", "%2", "\\",
-                 "\\u00", "%41%41%41%41", "100% \\o/ \\u12", "plain",
+                 "\\u00", "%41%41%41", "100% \\o/ \\u12", "plain",
                  json.dumps({"a": "ä\n\"/"}), quoted("a/ä\\"), "", "+", "%%%%"):
         assert shown(probe, [secret], text.encode()) == text.encode()
     for _ in range(300):
@@ -291,6 +290,9 @@ TELLINGS = {
     "bad length": lambda s: b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n" % s,
     "bad chunk": lambda s: HEAD + b"%s\r\n" % s,
 }
+# Of these nothing is shown, or what is left is too short in one of the codings.
+SAYS_NOTHING = {"trailer", "bad status", "bad chunk", "bad length", "bad coding",
+                "cut to 8", "long location", "malformed, cut"}
 VALID_JSON = {"errors v1.1", "errors v2", "error", "warning", "disconnect"}
 
 
@@ -319,14 +321,15 @@ def test_L6_no_secret_reaches_stderr(told, telling, auth):
                 continue
             scripts.append(TELLINGS[telling](code(s).encode()))
     for level in ([], ["-v"], ["-q"]):
-        logs = []
-        for script in scripts:
+        def run(script):
             with Server(scripted(script)) as server:
-                p = told(server, auth, *level)
-            assert seen(p.stderr) == [], p.stderr
-            logs.append(p.stderr)
-        if level == ["-v"] and telling not in ("trailer", "bad status", "bad chunk",
-                                               "bad length", "bad coding"):
+                return told(server, auth, *level).stderr
+
+        with concurrent.futures.ThreadPoolExecutor(5) as pool:
+            logs = list(pool.map(run, scripts))
+        for log in logs:
+            assert seen(log) == [], log
+        if level == ["-v"] and telling not in SAYS_NOTHING:
             assert all("(secret)" in log for log in logs), logs
 
 
@@ -474,7 +477,7 @@ def test_N10_the_log_stays_small(tstream, rubbish, level):
 def test_N10_lines_of_one_kind_do_not_silence_others(tstream):
     with Server(scripted(stream([b"x"] * 1000) + BYE)) as server:
         p = tstream("-u", server.url())
-    assert p.stderr.count("malformed line") == 10
+    assert p.stderr.count("malformed line of") == 10
     assert "990 more lines such as those above were left out" in p.stderr
     assert stats(p.stderr)["malformed"] == 1000
     assert "code 9" in p.stderr or "coverage" in p.stderr
