@@ -19,7 +19,7 @@ HOSTCC = cc
 PREFIX = /usr/local
 CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
 
-PURE = text sha1 oauth1 request http json_scan json_fast lines withheld \
+PURE = text secret sha1 oauth1 request http json_scan json_fast lines withheld \
 	backoff session
 ROOMS = $(PURE) nowait keys log resolve tls roots net output report coverage loop sandbox \
 	options tstream
@@ -144,7 +144,7 @@ build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 SIM_CALLS = ppoll poll clock_gettime resolve_ask resolve_read \
 	socket setsockopt getsockopt connect send recv close getentropy write \
 	syscall
-SIM_ROOMS = $(PURE) log resolve tls net output report coverage loop sandbox
+SIM_ROOMS = $(PURE) nowait log resolve tls net output report coverage loop sandbox
 build/tests/tls.o build/tests/net.o build/tests/report.o build/tests/coverage.o \
 	build/tests/loop.o: \
 	HOST_INCLUDES = $(INCLUDES)

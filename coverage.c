@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,11 +88,16 @@ void coverage_log(const struct coverage *r, struct moment now)
 			 s->stats.malformed);
 }
 
-/* A string as JSON. */
-static void put_json(int fd, const char *s)
+/* A string as JSON, without secrets. */
+static void put_json(int fd, const struct request *r, const char *s)
 {
+	static char shown[REQUEST_BODY];
+	struct text t;
+
+	text_init(&t, shown, sizeof shown);
+	secret_hide(&r->secrets, &t, s, strlen(s));
 	dprintf(fd, "\"");
-	for (; *s != '\0'; s++) {
+	for (s = shown; *s != '\0'; s++) {
 		if (*s == '"' || *s == '\\')
 			dprintf(fd, "\\%c", *s);
 		else if ((unsigned char)*s < ' ')
@@ -107,13 +113,13 @@ static void put_request(int fd, const struct request *r)
 	size_t i;
 
 	dprintf(fd, ",\"url\":");
-	put_json(fd, r->url.base);
+	put_json(fd, r, r->url.base);
 	dprintf(fd, ",\"parameters\":{");
 	for (i = 0; i < r->nparams; i++) {
 		dprintf(fd, i > 0 ? "," : "");
-		put_json(fd, r->params[i].name);
+		put_json(fd, r, r->params[i].name);
 		dprintf(fd, ":");
-		put_json(fd, r->params[i].value);
+		put_json(fd, r, r->params[i].value);
 	}
 	dprintf(fd, "}");
 }

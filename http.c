@@ -241,7 +241,6 @@ static enum http_error take_coding(struct http_head *h, const char *p, size_t n)
 static enum http_error take_field(struct http_head *h, const char *name,
 				  size_t name_n, const char *p, size_t n)
 {
-	struct text t;
 	uint64_t v;
 
 	if (text_is_word(name, name_n, "Content-Length"))
@@ -259,8 +258,8 @@ static enum http_error take_field(struct http_head *h, const char *name,
 	else if (text_is_word(name, name_n, "Date"))
 		h->date = parse_date(p, n);
 	if (text_is_word(name, name_n, "Location")) {
-		text_init(&t, h->location, sizeof h->location);
-		text_printable(&t, p, n);
+		h->location_n = n < sizeof h->location ? n : sizeof h->location;
+		memcpy(h->location, p, h->location_n);
 	}
 	return HTTP_OK;
 }

@@ -74,7 +74,8 @@ struct http_head {
 	uint64_t date;        /* Date, seconds since 1970 */
 	uint64_t limit_reset; /* x-rate-limit-reset, seconds since 1970 */
 	bool limit_spent;     /* x-rate-limit-remaining: 0 */
-	char location[256];   /* Location, printable, cut at this size */
+	char location[256];   /* Location as it came, cut at this size */
+	size_t location_n;
 };
 
 enum http_event { HTTP_MORE, HTTP_DATA, HTTP_DONE, HTTP_ERROR };

@@ -77,15 +77,12 @@ static void begin_request(struct loop *l, struct moment now)
 {
 	unsigned char nonce[16];
 	char hex[2 * sizeof nonce + 1];
-	size_t i;
+	struct text t;
 
 	if (!net_random(&l->net, nonce, sizeof nonce))
 		return;
-	for (i = 0; i < sizeof nonce; i++) {
-		hex[2 * i] = "0123456789abcdef"[nonce[i] >> 4];
-		hex[2 * i + 1] = "0123456789abcdef"[nonce[i] & 15];
-	}
-	hex[2 * i] = '\0';
+	text_init(&t, hex, sizeof hex);
+	text_put_hex(&t, nonce, sizeof nonce, 'a');
 	if (!request_build(l->request, hex, now.unix_ms / 1000)) {
 		net_give_up(&l->net, "the request is too long");
 		return;
@@ -147,7 +144,7 @@ static bool deliver(struct loop *l, struct moment now)
 	}
 	if (line->class == JSON_WARNING)
 		report_warning(&l->report, now);
-	else if (line->class == JSON_OTHER && l->config.session.v2)
+	else if (line->class == JSON_OTHER)
 		report_errors(&l->report);
 	return true;
 }
@@ -203,7 +200,7 @@ static void pump(struct loop *l, struct moment now)
 		 (e != SESSION_MORE || used > 0 || l->session.ending));
 	if (e == SESSION_ENDED) {
 		net_close(&l->net);
-		request_wipe(l->request);
+		request_end(l->request);
 	}
 }
 

@@ -586,18 +586,11 @@ void options_parse(struct options *o, struct request *r, int argc, char **argv)
 /* A part of the request as it would go out, each line behind a mark. */
 static void print_lines(const char *p, size_t n)
 {
-	const char *end;
+	const char *line;
+	size_t size;
 
-	while (n > 0) {
-		end = memchr(p, '\n', n);
-		end = end == NULL ? p + n : end + 1;
-		if (strncmp(p, "Authorization:", 14) == 0)
-			printf("> Authorization: (%s, left out)\n", args.auth);
-		else
-			printf("> %.*s\n", (int)strcspn(p, "\r\n"), p);
-		n -= (size_t)(end - p);
-		p = end;
-	}
+	while ((line = request_next_line(&p, &n, &size)) != NULL)
+		printf("> %.*s\n", (int)size, line);
 }
 
 static void print_limit(const struct list *l, const char *what)

@@ -284,12 +284,18 @@ static void take_limit(struct session *s)
 
 static void take_disconnect(struct session *s)
 {
-	static const char *const path[] = { "disconnect", "code", NULL };
+	static const char *const code[] = { "disconnect", "code", NULL };
+	static const char *const reason[] = { "disconnect", "reason", NULL };
 	struct json_value v;
 
 	s->code = 0;
-	if (json_find((const char *)s->line.p, path, &v))
+	s->said_n = 0;
+	if (json_find((const char *)s->line.p, code, &v))
 		text_to_u64(v.p, v.n, UINT64_MAX, &s->code);
+	if (json_find((const char *)s->line.p, reason, &v)) {
+		s->said_n = v.n < sizeof s->said ? v.n : sizeof s->said;
+		memcpy(s->said, v.p, s->said_n);
+	}
 	session_end(s, CAUSE_DISCONNECT);
 }
 

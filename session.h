@@ -13,6 +13,7 @@
 #include "withheld.h"
 
 #define SESSION_EXCERPT 1024   /* bytes of an error's body that are kept */
+#define SESSION_SAID 256       /* bytes of a reason that are kept */
 #define SESSION_GAPS 5         /* the longest ones that are remembered */
 #define SESSION_ATTEMPT 30000u /* connect, handshake and head, in ms */
 
@@ -102,7 +103,9 @@ struct session {
 	/* Of the last end: */
 	enum cause cause;
 	enum http_error http_error;
-	uint64_t code;              /* of a disconnect message */
+	uint64_t code;           /* of a disconnect message */
+	char said[SESSION_SAID]; /* its reason, raw */
+	size_t said_n;
 	enum backoff_event verdict; /* FATAL and COMPLETE end the session */
 	uint64_t wait;              /* ms until the next attempt */
 };

@@ -23,9 +23,17 @@ void text_mem(struct text *t, const void *p, size_t n);
 void text_str(struct text *t, const char *s);
 void text_u64(struct text *t, uint64_t v);
 
-/* Append foreign bytes for a person to read: printable ASCII as it is, all
- * else, and the backslash, as \xNN, so that no terminal is steered by them.
- * Stops, without setting full, where the next byte has no room. */
+/* Take back what was written behind the first n bytes. */
+void text_cut(struct text *t, size_t n);
+
+/* Append n bytes as two hexadecimal digits each; ten is 'a' or 'A'. */
+void text_put_hex(struct text *t, const void *p, size_t n, char ten);
+
+/* Append foreign bytes for a person to read: UTF-8 as it is, but what could
+ * steer a terminal or reorder a line as \xNN for each byte: controls, marks of
+ * direction (Unicode's Bidi_Control), separators of lines and paragraphs,
+ * U+FEFF, noncharacters and what is not UTF-8. Stops, without setting full,
+ * where the next one has no room. */
 void text_printable(struct text *t, const void *p, size_t n);
 
 /* Read an unsigned decimal number that fills p[0..n-1] whole: digits alone,
@@ -35,7 +43,8 @@ bool text_to_u64(const char *p, size_t n, uint64_t max, uint64_t *v);
 /* ASCII alone, whatever the locale. */
 char text_lower(char c);
 bool text_is_digit(int c);
-int text_hex(int c); /* the value of a hexadecimal digit, or -1 */
+bool text_is_visible(int c); /* ! to ~ */
+int text_hex(int c);         /* the value of a hexadecimal digit, or -1 */
 
 /* Is p[0..n-1] the word, ASCII case ignored? */
 bool text_is_word(const char *p, size_t n, const char *word);
@@ -63,5 +72,8 @@ static inline size_t text_utf8(const unsigned char *p, size_t n)
 		return 0;
 	return size;
 }
+
+/* Is p[0..n-1] UTF-8 without control characters? */
+bool text_is_plain(const char *p, size_t n);
 
 #endif

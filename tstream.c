@@ -23,23 +23,13 @@ static struct request request;
 static struct roots roots;
 static struct loop wheel;
 
-/* Wipe what could sign a request, or is sent with one. */
-static void forget_secrets(void)
-{
-	explicit_bzero(&request.oauth, sizeof request.oauth);
-	explicit_bzero(request.authorization, sizeof request.authorization);
-	request_wipe(&request);
-}
-
 /* Give the request what it needs of the credentials. */
 static void use_keys(const struct keys *k)
 {
 	if (request.auth == AUTH_OAUTH1) {
-		memcpy(request.oauth.consumer_key, k->value[KEY_CONSUMER],
-		       KEY_SIZE);
-		memcpy(request.oauth.token, k->value[KEY_TOKEN], KEY_SIZE);
-		oauth1_key(&request.oauth, k->value[KEY_CONSUMER_SECRET],
-			   k->value[KEY_TOKEN_SECRET]);
+		request_oauth1(&request, k->value[KEY_CONSUMER],
+			       k->value[KEY_CONSUMER_SECRET],
+			       k->value[KEY_TOKEN], k->value[KEY_TOKEN_SECRET]);
 	} else if (request.auth == AUTH_BEARER) {
 		request_bearer(&request, k->value[KEY_BEARER]);
 	} else {
@@ -188,6 +178,7 @@ static void die_by(int number)
 {
 	sigset_t set;
 
+	request_forget(&request);
 	signal(number, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, number);
@@ -237,7 +228,7 @@ static void set_up(int argc, char **argv)
 	log_init(opt.quiet     ? LOG_ERROR
 		 : opt.verbose ? LOG_DEBUG
 			       : LOG_INFO,
-		 opt.loop.live);
+		 opt.loop.live, &request.secrets);
 	if (opt.both)
 		log_line(LOG_INFO, "-t and -f together: tweets that match "
 				   "either come; one of both makes sampling "
@@ -252,7 +243,7 @@ static void set_up(int argc, char **argv)
 			   UINT64_MAX))
 		usage_error("the request is too long: shorten the lists, -p "
 			    "or -u");
-	request_wipe(&request);
+	request_end(&request);
 	load_roots();
 	if (opt.dry_run) {
 		options_dry_run(&opt, &request);
@@ -290,17 +281,20 @@ int main(int argc, char **argv)
 	loop_signals();
 	shut_in();
 	end = loop_run(&wheel);
-	forget_secrets();
 	loop_refused(&wheel);
-	if (end == LOOP_READER_GONE)
+	if (end == LOOP_READER_GONE) {
+		log_end();
 		die_by(SIGPIPE);
+	}
 	written = conclude(fd);
 	loop_refused(&wheel);
 	if (opt.test)
 		printf("%llu\n",
 		       (unsigned long long)wheel.session.stats.tweets);
+	log_end();
 	if (wheel.signal != 0)
 		die_by(wheel.signal);
+	request_forget(&request);
 	if (end == LOOP_OUTPUT || !written)
 		return EXIT_OUTPUT;
 	if (opt.test)

@@ -271,7 +271,8 @@ static void probe_oauth(void)
 	static struct request r;
 	size_t at = 0;
 	uint64_t unix_time;
-	const char *why, *nonce, *stamp, *secret[2];
+	const char *why, *nonce, *stamp, *key[4];
+	size_t i;
 
 	memset(&r, 0, sizeof r);
 	r.get = strcmp(field(&at), "GET") == 0;
@@ -280,12 +281,9 @@ static void probe_oauth(void)
 		printf("bad %s\n", why);
 		return;
 	}
-	strncpy(r.oauth.consumer_key, field(&at), KEY_SIZE - 1);
-	secret[0] = field(&at);
-	strncpy(r.oauth.token, field(&at), KEY_SIZE - 1);
-	secret[1] = field(&at);
-	oauth1_key(&r.oauth, secret[0], secret[1]);
-	r.auth = AUTH_OAUTH1;
+	for (i = 0; i < 4; i++)
+		key[i] = field(&at);
+	request_oauth1(&r, key[0], key[1], key[2], key[3]);
 	nonce = field(&at);
 	stamp = field(&at);
 	text_to_u64(stamp, strlen(stamp), UINT64_MAX, &unix_time);
@@ -302,6 +300,49 @@ static void probe_oauth(void)
 	print_hex(r.head, r.head_n);
 	printf(" ");
 	print_hex(r.body, r.body_n);
+	printf("\n");
+}
+
+/* x: p or h, secrets as fields, an empty one at their end, bytes. Prints what
+ * secret_printable or secret_hide makes of them, in hex. */
+static void probe_secret(void)
+{
+	static struct secrets s;
+	static char out[sizeof payload * 4];
+	size_t at = 1, n, i;
+	unsigned char *p;
+	struct text t;
+
+	for (i = 0; payload[at] != '\0'; i++) {
+		const char *value = field(&at);
+
+		secret_set(&s, (enum secret)i, value, strlen(value));
+	}
+	for (; i < SECRETS; i++)
+		secret_wipe(&s, (enum secret)i);
+	n = size - at - 1;
+	p = piece(payload + at + 1, n);
+	text_init(&t, out, sizeof out);
+	if (payload[0] == 'p')
+		secret_printable(&s, &t, p, n);
+	else
+		secret_hide(&s, &t, p, n);
+	free(p);
+	print_hex(out, t.n);
+	printf("\n");
+}
+
+/* t: bytes. Prints what text_printable makes of them, in hex. */
+static void probe_printable(void)
+{
+	static char out[sizeof payload * 4];
+	unsigned char *p = piece(payload, size);
+	struct text t;
+
+	text_init(&t, out, sizeof out);
+	text_printable(&t, p, size);
+	free(p);
+	print_hex(out, t.n);
 	printf("\n");
 }
 
@@ -435,14 +476,15 @@ int main(void)
 		char letter;
 		void (*probe)(void);
 	} probes[] = {
-		{ 'j', probe_json },     { '8', probe_utf8 },
-		{ 'f', probe_find },     { 'l', probe_lines },
-		{ 'h', probe_http },     { 'b', probe_backoff },
-		{ 'c', probe_code },     { 's', probe_sha1 },
-		{ 'm', probe_hmac },     { 'o', probe_oauth },
-		{ 'w', probe_withheld }, { 'u', probe_url },
-		{ 'k', probe_keys },     { 'p', probe_plain },
-		{ 'e', probe_texts },
+		{ 'j', probe_json },      { '8', probe_utf8 },
+		{ 'f', probe_find },      { 'l', probe_lines },
+		{ 'h', probe_http },      { 'b', probe_backoff },
+		{ 'c', probe_code },      { 's', probe_sha1 },
+		{ 'm', probe_hmac },      { 'o', probe_oauth },
+		{ 'w', probe_withheld },  { 'u', probe_url },
+		{ 'k', probe_keys },      { 'p', probe_plain },
+		{ 'e', probe_texts },     { 'x', probe_secret },
+		{ 't', probe_printable },
 	};
 	size_t i;
 	int c;

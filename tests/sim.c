@@ -468,7 +468,6 @@ static void attempt_over(void)
 /* The system calls. */
 
 int __real_close(int fd);
-ssize_t __real_write(int fd, const void *p, size_t n);
 int __wrap_ppoll(struct pollfd *p, nfds_t n, const struct timespec *t,
 		 const sigset_t *mask);
 int __wrap_poll(struct pollfd *p, nfds_t n, int ms);
@@ -758,12 +757,10 @@ ssize_t __wrap_write(int fd, const void *p, size_t n)
 {
 	struct reader *r = &readers[fd == NOTICES_FD];
 
-	if (fd == STDERR_FILENO) {
+	if (fd != OUT_FD && fd != NOTICES_FD) {
 		read_log(p, n);
 		return (ssize_t)n;
 	}
-	if (fd != OUT_FD && fd != NOTICES_FD)
-		return __real_write(fd, p, n);
 	if (!r->ready || n > PIPE_BUF)
 		fail("a write that may block");
 	return take(r, p, n);
@@ -1002,10 +999,8 @@ int main(int argc, char **argv)
 	if (l == NULL || request_url(&request, "http://sim.example/x") != NULL)
 		return 2;
 	request_param(&request, "stall_warnings", "true");
-	memcpy(request.oauth.consumer_key, "key", 4);
-	memcpy(request.oauth.token, "token", 6);
-	oauth1_key(&request.oauth, SECRET, SECRET);
-	log_init(LOG_DEBUG, false);
+	request_oauth1(&request, "key", SECRET, "token", SECRET);
+	log_init(LOG_DEBUG, false, &request.secrets);
 	for (seed = from; seed < from + n; seed++) {
 		set_up(&request, days);
 		judge(loop_run(l));
