@@ -1,6 +1,7 @@
 """The binary as its users run it, against a server in Python with OpenSSL."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -843,11 +844,25 @@ def silent_resolver(tstream):
         os.chdir("/")
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet:
-        quiet.bind(("127.0.0.77", 53))
+        bind_when_free(quiet, ("127.0.0.77", 53))
         yield lambda url: subprocess.Popen(
             ["/tstream", "-k", "/keys", "--cafile", "/ca", "-u", url],
             preexec_fn=into, env={}, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
+def bind_when_free(sock, address):
+    """Another test may use this address at the same time."""
+    def bind():
+        try:
+            sock.bind(address)
+        except OSError as e:
+            if e.errno != errno.EADDRINUSE:
+                raise
+            return False
+        return True
+
+    wait_until(bind, 60)
 
 
 def wait_until(check, timeout=10):
