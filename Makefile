@@ -154,6 +154,12 @@ build/tests/sandbox: tests/sandbox.c build/sandbox.o | build/tests-ready
 	@echo '  LINK $@'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
 
+build/tests/counters: tests/counters.c $(OBJS) build/libbearssl.a \
+		| build/tests-ready
+	@echo '  LINK $@'
+	@$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -static -o $@ $< \
+		$(filter-out build/tstream.o,$(OBJS)) build/libbearssl.a
+
 build/tests/lookup: tests/lookup.c build/resolve.o | build/tests-ready
 	@echo '  LINK $@'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
@@ -277,7 +283,7 @@ lint: tstream build/tests-ready
 	@echo "lint: clean"
 
 TEST_PROGRAMS = build/tests/probe build/tests/probe_portable build/tests/unit build/tests/sandbox \
-	build/tests/sim build/tests/lookup
+	build/tests/sim build/tests/lookup build/tests/counters
 LEAVE_NOTHING = $(PYTHON) -B tests/leave_nothing.py
 PYTEST = $(LEAVE_NOTHING) $(PYTHON) -B -m pytest -q -p no:cacheprovider
 check: tstream $(TEST_PROGRAMS)

@@ -671,7 +671,8 @@ HELLO = scripted_tls.server_hello
 @pytest.mark.parametrize("hello, code", [
     (HELLO(suite=0x002F), 16), (HELLO(version=0x0301), 3),
     (HELLO(version=0x0300), 3), (HELLO(compression=1), 17),
-    (HELLO(extensions=b"\x12\x34\x00\x00"), 20), (b"\x02\x00\x00\x01x", None)])
+    (HELLO(extensions=b"\x12\x34\x00\x00"), 20), (b"\x02\x00\x00\x01x", None)],
+    ids=range(6))
 def test_T15_hello_that_was_not_offered(tstream, hello, code):
     p = against(tstream, raw_tls(record(HANDSHAKE, hello)), "-d", "1")
     assert p.stdout == b"" and waits(p.stderr)[0] == 0.25
