@@ -177,6 +177,8 @@ def run(name, binary, seconds, reconnects, fast):
              "--stall", "2" if fast == 1 else "0", "-u", server.url()],
             stdout=subprocess.PIPE, stderr=open(folder / "log", "wb"),
             env=clean_environment({"FAST": str(fast)}))
+        stack.callback(p.wait)
+        stack.callback(p.kill)
         reader = Reader(p.stdout, host, random.Random(8))
         reader.start()
         early = late = None
