@@ -266,7 +266,13 @@ TIDY = -*,bugprone-*,cert-*,clang-analyzer-*,$\
 	-bugprone-implicit-widening-of-multiplication-result,$\
 	-bugprone-narrowing-conversions,-cert-dcl37-c,-cert-dcl51-cpp,$\
 	-cert-err33-c,-clang-analyzer-valist.Uninitialized,$\
-	-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
+	-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,$\
+	readability-function-size
+# A function fits one screen.
+TIDY_LIMITS = {CheckOptions: [$\
+	{key: readability-function-size.LineThreshold, value: 60},$\
+	{key: readability-function-size.NestingThreshold, value: 3},$\
+	{key: readability-function-size.ParameterThreshold, value: 6}]}
 C_FILES = $(ROOMS:%=%.c)
 lint: tstream build/tests-ready
 	scripts/need $(LINT_PACKAGES)
@@ -276,8 +282,8 @@ lint: tstream build/tests-ready
 	cppcheck -q --std=c99 --error-exitcode=1 --inline-suppr \
 		--enable=warning,style,performance,portability \
 		--suppressions-list=tests/cppcheck.txt $(DEFS) $(C_FILES)
-	clang-tidy --quiet --checks='$(TIDY)' --warnings-as-errors='*' $(C_FILES) -- \
-		-std=c99 $(DEFS) $(INCLUDES)
+	clang-tidy --quiet --checks='$(TIDY)' --config='$(TIDY_LIMITS)' \
+		--warnings-as-errors='*' $(C_FILES) -- -std=c99 $(DEFS) $(INCLUDES)
 	shellcheck scripts/*
 	mandoc -T lint -W warning tstream.1
 	@echo "lint: clean"

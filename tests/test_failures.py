@@ -1,6 +1,7 @@
 """Rows of the table of failures that other files do not have: each test is
 named by its rows. D names, C TCP, T TLS, H heads, K framing, S the stream, O
-output, L clocks, M memory, P process, A credentials."""
+output, L clocks, M memory, P and E process, A credentials, N the network's
+middle, J two at once."""
 
 import concurrent.futures
 import contextlib
@@ -37,15 +38,19 @@ torture = pytest.mark.torture
 
 
 def test_every_row_has_a_test():
-    """The rows are numbered without holes but for H6."""
-    last = dict(D=10, C=13, T=28, H=20, K=7, S=15, O=15, L=5, M=5, P=2, A=9)
+    """The rows are numbered without holes but for H6. What is not built yet
+    has none; a row that has come is taken off that list."""
+    last = dict(D=10, C=13, T=28, H=20, K=8, S=15, O=15, L=8, M=7, P=4, A=9,
+                E=14, N=13, J=1)
+    not_yet = {"E12", "E13", "E14",  # output files
+               "N12"}  # proxies
     named = set()
     for f in (ROOT / "tests").glob("test_*.py"):
         for name in re.findall(r"^def test_((?:[A-Z]\d+_)+)", f.read_text(),
                                re.M):
             named |= set(name.strip("_").split("_"))
     rows = {f"{k}{i}" for k, n in last.items() for i in range(1, n + 1)}
-    assert rows - {"H6"} == named
+    assert named == rows - {"H6"} - not_yet
 
 
 # A root folder of its own, a name server, a network -------------------------
