@@ -106,7 +106,7 @@ build/roots.o: build/include/roots_builtin.h
 TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
 	jq libcmocka-dev gcc libc6-dev curl strace tmux mandoc \
 	python3-dnspython iproute2 util-linux python3-cryptography-vectors \
-	python3-pytest-timeout nodejs
+	python3-pytest-timeout python3-pytest-xdist nodejs
 # What tests/peer.py imports.
 DEMO_PACKAGES = python3 python3-oauthlib python3-cryptography
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -292,8 +292,10 @@ TEST_PROGRAMS = build/tests/probe build/tests/probe_portable build/tests/unit bu
 	build/tests/sim build/tests/lookup build/tests/counters
 LEAVE_NOTHING = $(PYTHON) -B tests/leave_nothing.py
 PYTEST = $(LEAVE_NOTHING) $(PYTHON) -B -m pytest -q -p no:cacheprovider
+# Most tests wait for a clock; JOBS of them do so side by side (0: none).
+JOBS ?= 2
 check: tstream $(TEST_PROGRAMS)
-	$(PYTEST) --timeout=300 -m 'not torture and not interop' \
+	$(PYTEST) --timeout=300 -n $(JOBS) -m 'not torture and not interop' \
 		$(PYTEST_ARGS) tests
 
 # What takes minutes: all cuts, flips, system calls, rows; 10,000 simulated
