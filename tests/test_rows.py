@@ -1,5 +1,6 @@
-"""Rows of the table of failures whose first tests were too kind: A7 secrets
-anywhere, M5 counters, O10 a log that nobody reads, T26 old roots."""
+"""Rows of the table of failures whose first tests were too kind: A7 and A9
+secrets anywhere, H7 and H15 fields, M5 counters, O10 a log that nobody reads,
+O15 a cooked terminal, T26 old roots."""
 
 import contextlib
 import fcntl
@@ -19,7 +20,7 @@ import pytest
 import peer
 from conftest import ROOT, stats
 from peer import HEAD, Server, chunk, response, scripted
-from test_stream import BYE, BYE_LINE, joined, stream, tweets
+from test_stream import BYE, BYE_LINE, joined, stream, tweets, waits
 
 # A7: secrets in argv, the environment, the log, a core, error bodies --------------
 
@@ -133,6 +134,43 @@ def test_A7_no_core(tstream, context, tmp_path):
     assert [f.name for f in tmp_path.iterdir() if "core" in f.name] == []
 
 
+# H7, H15: fields that are too large, or come twice ----------------------------------
+
+def first_attempt(p):
+    """Its output and log up to the announcement of the second one."""
+    log = b""
+    while b"next attempt" not in log:
+        line = p.stderr.readline()
+        assert line, log
+        log += line
+    p.terminate()
+    out, _ = p.communicate(timeout=10)
+    return out, log.decode()
+
+
+@pytest.mark.parametrize("status", [420, 429, 503])
+@pytest.mark.parametrize("value", [2**31, 2**32 - 1, 2**32, 2**63, 2**64, 10**40])
+def test_H7_huge_retry_after(tstream, status, value):
+    """A larger number is no smaller wait: 900 seconds is the most."""
+    script = response(b"%d x" % status, b"", [b"Retry-After: %d" % value])
+    with Server(scripted(script)) as server:
+        out, log = first_attempt(tstream.start("-u", server.url()))
+    assert out == b"" and waits(log) == [900], log
+
+
+@pytest.mark.parametrize("codings", [
+    ["gzip"], ["gzip", "identity"], ["identity", "gzip"], ["identity, gzip"],
+    ["br", "gzip"], ["IDENTITY", "x-gzip"]])
+def test_H15_a_coding_that_was_not_asked_for(tstream, codings):
+    """Named, before any output; in whatever field it stands."""
+    fields = b"".join(b"Content-Encoding: %s\r\n" % c.encode() for c in codings)
+    head = HEAD.replace(b"Content-Type", fields + b"Content-Type")
+    wire = head + b"".join(chunk(m + b"\r\n") for m in tweets(3)) + BYE
+    with Server(scripted(wire)) as server:
+        out, log = first_attempt(tstream.start("-u", server.url()))
+    assert out == b"" and "Content-Encoding" in log
+
+
 # M5: counters ----------------------------------------------------------------------
 
 @pytest.mark.parametrize("n", [2**32 - 1, 2**32, 2**53 + 1, 2**63 - 1, 2**63,
@@ -244,6 +282,54 @@ def test_O10_O11_signals_with_a_log_that_nobody_reads(tstream, kind):
         assert time.monotonic() - begin < 1
         assert p.returncode == -signal.SIGTERM
         p.stdout.close()
+
+
+@pytest.mark.parametrize("pause", [0, 1])
+def test_O15_a_cooked_terminal(tstream, pause):
+    """As stdout, with OPOST and ONLCR as every real one has them; its reader is
+    quick, or sleeps until it is full."""
+    messages = tweets(300, 1000)
+    a, b = pty.openpty()
+    with Server(scripted(stream(messages) + BYE)) as server:
+        p = tstream.start("-u", server.url(), stdout=b)
+        os.close(b)
+        time.sleep(pause)
+        got = b""
+        with contextlib.suppress(OSError):  # a tty ends with EIO
+            while more := os.read(a, 65536):
+                got += more
+        os.close(a)
+        p.communicate(timeout=20)
+    assert p.returncode == 0
+    assert got == (joined(messages) + BYE_LINE).replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_O15_O11_a_cooked_terminal_that_nobody_reads(tstream, number):
+    """The first signal is heard, the second one ends it."""
+    messages = tweets(300, 1000)
+
+    def send(c, request):
+        c.send(stream(messages))
+        c.wait_closed()
+
+    a, b = pty.openpty()
+    with Server(scripted(send)) as server:
+        p = tstream.start("-u", server.url(), stdout=b)
+        os.close(b)
+        while b"connected to" not in (line := p.stderr.readline()):
+            assert line
+        time.sleep(0.5)  # the terminal fills
+        p.send_signal(number)
+        time.sleep(0.2)  # two at once would be one
+        p.send_signal(number)
+        try:
+            p.wait(2)
+        except subprocess.TimeoutExpired:
+            pytest.fail("two signals do nothing")
+        assert p.returncode == -number
+        assert b"lost" in p.communicate()[1]
+    os.close(a)
 
 
 # T26: roots of long ago -------------------------------------------------------------
