@@ -113,7 +113,7 @@ SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 TEST_ROOMS = $(PURE) keys resolve
 PYTHON = /usr/bin/python3
 
-build/tests-ready:
+build/tests-ready: Makefile
 	scripts/need $(TEST_PACKAGES)
 	@mkdir -p build/tests
 	@touch $@
@@ -164,7 +164,7 @@ build/tests/lookup: tests/lookup.c build/resolve.o | build/tests-ready
 	@echo '  LINK $@'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
 
-build/demo-ready:
+build/demo-ready: Makefile
 	scripts/need $(DEMO_PACKAGES)
 	@mkdir -p build
 	@touch $@
@@ -195,7 +195,7 @@ FUZZ_ROOMS = $(PURE) keys resolve roots
 # Lines are at most so long there that inputs of 2,048 bytes reach the limit.
 FUZZ_FLAGS = $(DEFS) -DLINE_MAX_SIZE=300u -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all $(INCLUDES)
-build/fuzz-ready: build/tests-ready
+build/fuzz-ready: build/tests-ready Makefile
 	scripts/need clang libclang-rt-14-dev rapidjson-dev libhttp-parser-dev
 	@mkdir -p build/fuzz
 	@touch $@
@@ -226,7 +226,7 @@ BENCH_MB ?= 1024
 BENCH_PAIRS ?= 5
 BENCH = build/tests/bench_server build/tests/bench_floor build/tests/bench_scan \
 	build/tests/bench_simdjson
-build/bench-ready: build/tests-ready
+build/bench-ready: build/tests-ready Makefile
 	scripts/need curl jq libssl-dev libsimdjson-dev g++ python3-requests \
 		util-linux
 	@touch $@

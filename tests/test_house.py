@@ -1,6 +1,11 @@
 """The order of the house: who includes whom, and that tests reach all of it."""
 
+import os
 import re
+import subprocess
+import sys
+
+import pytest
 
 from conftest import ROOT
 
@@ -60,3 +65,24 @@ def test_tests_name_no_folder_that_all_share():
     for f in TESTS.glob("*.py"):
         if f.name != "test_house.py":
             assert not re.search(r"""["'](/var)?/tmp\b""", f.read_text()), f.name
+
+
+@pytest.mark.parametrize("script, status, said", [
+    ("exit 0", 0, None), ("exit 3", 3, None), ("kill -9 $$", 1, None),
+    ("sleep 61 & exit 0", 1, "sleep 61"),
+    ("(setsid sh -c 'sleep 62; exit' &) ; exit 0", 1, "sleep 62"),
+    ("mktemp", 1, "file "), ("mktemp -d; exit 4", 4, "file ")])
+def test_what_a_run_leaves_behind_is_seen(tmp_path, script, status, said):
+    p = subprocess.run(
+        [sys.executable, "-B", TESTS / "leave_nothing.py", "sh", "-c", script],
+        env=dict(os.environ, TMPDIR=str(tmp_path)), capture_output=True,
+        text=True, timeout=60)
+    assert p.returncode == status, p.stderr
+    left = re.findall(r"^left behind: (.*)", p.stderr, re.M)
+    assert bool(left) == bool(said)
+    assert not said or any(said in x for x in left)
+    for pid in re.findall(r"^left behind: process (\d+):", p.stderr, re.M):
+        assert not os.path.exists(f"/proc/{pid}"), "it is named, and not ended"
+    kept = "the tests' files are in" in p.stderr
+    assert kept == any(tmp_path.iterdir()) == ("exit 0" not in script
+                                               and script != "mktemp")
