@@ -1,12 +1,13 @@
 """leave_nothing.py COMMAND...: run the tests, and look at what they leave behind.
 
-The status is the command's own, or 1 if it leaves a process, a mount, a name of
-a network namespace, a temporary file outside pytest's folder, or a file in the
-tree outside build. What is left is named, and ended or removed.
+The status is the command's own, or 1 if it leaves a process, a mount (a named
+network namespace is one), a temporary file outside pytest's folder, or a file
+in the tree outside build. What is left is named, and ended or removed.
 
 Every process whose parent has ended becomes a child of this one, which is a
-subreaper (prctl(2)): none can hide by ending its parent. Temporary files lie in
-a folder of this run alone, which is kept if the tests failed."""
+subreaper (prctl(2)): none can hide by ending its parent. Mounts are made in a
+mount namespace of this run, where we may have one. Temporary files lie in a
+folder of this run alone, which is kept if the tests failed."""
 
 import ctypes
 import os
@@ -20,18 +21,16 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PR_SET_CHILD_SUBREAPER = 36
+CLONE_NEWNS = 0x20000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+MNT_DETACH = 2
+MOUNT = "mount on "
 GRACE = 2  # seconds in which what is about to end may do so
 
 
 def mounts():
     lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-    return {f"mount on {line.split()[4]}" for line in lines}
-
-
-def namespaces():
-    folder = pathlib.Path("/run/netns")
-    return {f"network namespace {f.name}" for f in
-            (folder.iterdir() if folder.is_dir() else ())}
+    return {MOUNT + line.split()[4] for line in lines}
 
 
 def tree():
@@ -46,7 +45,7 @@ def tree():
 
 
 def everything():
-    return mounts() | namespaces() | tree()
+    return mounts() | tree()
 
 
 def reap():
@@ -102,6 +101,8 @@ def main():
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         sys.exit("leave_nothing: prctl: " + os.strerror(ctypes.get_errno()))
+    if libc.unshare(CLONE_NEWNS) == 0:  # else we may not mount anyhow
+        libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tstream-tests-"))
     folder.chmod(0o711)  # for those tests that are somebody else
     before = everything()
@@ -112,6 +113,8 @@ def main():
              if not f.name.startswith("pytest-of-")}
     for what in sorted(left):
         print(f"left behind: {what}", file=sys.stderr)
+        if what.startswith(MOUNT):
+            libc.umount2(what[len(MOUNT):].encode(), MNT_DETACH)
     if status == 0:
         shutil.rmtree(folder)
     else:

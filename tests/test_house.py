@@ -71,6 +71,8 @@ def test_tests_name_no_folder_that_all_share():
     ("exit 0", 0, None), ("exit 3", 3, None), ("kill -9 $$", 1, None),
     ("sleep 61 & exit 0", 1, "sleep 61"),
     ("(setsid sh -c 'sleep 62; exit' &) ; exit 0", 1, "sleep 62"),
+    pytest.param('d=$(mktemp -d) && mount -t tmpfs x $d && exit 0', 1, "mount on",
+                 marks=pytest.mark.skipif(os.geteuid() != 0, reason="needs root")),
     ("mktemp", 1, "file "), ("mktemp -d; exit 4", 4, "file ")])
 def test_what_a_run_leaves_behind_is_seen(tmp_path, script, status, said):
     p = subprocess.run(
