@@ -6,7 +6,9 @@
 
 #include "json_scan.h"
 
+#ifndef LINE_MAX_SIZE            /* the fuzzers have a small one */
 #define LINE_MAX_SIZE (1u << 20) /* bytes of a line, its end not counted */
+#endif
 
 enum lines_event {
 	LINES_MORE,      /* all input is used */
