@@ -9,7 +9,7 @@
 #include "text.h"
 
 #define PARAMS_MAX 64 /* parameters of one request, the query's included */
-#define KEY_SIZE 256  /* of a credential, its NUL included */
+#define KEY_SIZE 1024 /* of a credential, its NUL included */
 
 /* One request parameter, decoded; both strings are the caller's. */
 struct param {

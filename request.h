@@ -22,8 +22,8 @@ struct request {
 	size_t nquery;
 	char decoded[sizeof((struct http_url *)0)->query + 2 * PARAMS_MAX];
 	enum auth auth;
-	struct oauth1 oauth;      /* for AUTH_OAUTH1 */
-	char authorization[1024]; /* the header's value for _BEARER, _BASIC */
+	struct oauth1 oauth;              /* for AUTH_OAUTH1 */
+	char authorization[3 * KEY_SIZE]; /* the value for _BEARER, _BASIC */
 	const char *headers[REQUEST_HEADERS]; /* "Name: value", the caller's */
 	size_t nheaders;
 	/* What request_build makes: */
@@ -35,7 +35,7 @@ struct request {
 /* Set the URL. Returns NULL, or what is wrong with it. */
 const char *request_url(struct request *r, const char *url);
 
-/* Set a parameter; one of that name is replaced. False: there are too many. */
+/* Add a parameter; one of that name may be there. False: there are too many. */
 bool request_param(struct request *r, const char *name, const char *value);
 
 /* Set what AUTH_BEARER or AUTH_BASIC (RFC 6750, 2.1; RFC 7617, 2) sends. */
