@@ -15,6 +15,7 @@
 #define V2_URL "https://api.x.com/2/tweets/search/stream"
 #define LIST_BYTES (128 * 1024) /* 5,000 IDs of 20 digits, and commas */
 #define UNSET UINT64_MAX
+#define TEST_MS 10000
 #define LONG_OPTION 256 /* above every letter */
 
 /* A list that may be given in several options. */
@@ -475,7 +476,12 @@ static void apply_preset(void)
 		s->stall = args.v2 ? 45000 : 90000;
 	s->v2 = args.v2;
 	request->get = args.get || args.v2;
-	if (set.test && !request->get && !has_lists())
+	if (!set.test)
+		return;
+	set.loop.discard = true;
+	if (s->duration == 0)
+		s->duration = TEST_MS;
+	if (!request->get && !has_lists())
 		add_list(&lists[TRACK], "if");
 }
 
@@ -646,6 +652,12 @@ void options_dry_run(const struct options *o, struct request *r)
 	       "headers; body of %zu bytes, at most %u\n",
 	       r->nparams + r->nquery, PARAMS_MAX, r->nheaders, REQUEST_HEADERS,
 	       r->body_n, REQUEST_BODY);
+	printf("limits: %llu s without a byte; %llu bytes for a slow reader; "
+	       "an end after %llu s, after %llu tweets (0: none)\n",
+	       (unsigned long long)o->loop.session.stall / 1000,
+	       (unsigned long long)o->buffer,
+	       (unsigned long long)o->loop.session.duration / 1000,
+	       (unsigned long long)o->loop.session.count);
 	printf("checked: credentials are there; certificates of %s\n",
 	       o->ca_file != NULL ? o->ca_file : "SSL_CERT_FILE or the binary");
 	printf("not checked: whether the server accepts any of it; nothing was "

@@ -16,8 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEST_SECONDS 10
-
 static struct options opt;
 static struct request request;
 static struct roots roots;
@@ -246,10 +244,6 @@ static void set_up(int argc, char **argv)
 			       : LOG_INFO,
 		 opt.loop.live);
 	options_notes(&request);
-	if (opt.test) {
-		opt.loop.discard = true;
-		opt.loop.session.duration = 1000 * TEST_SECONDS;
-	}
 	load_keys();
 	if (!request_build(&request, "0123456789abcdef0123456789abcdef", 0))
 		usage_error("the request is too long: shorten the lists, -p "
