@@ -232,15 +232,11 @@ unsigned keys_environment(struct keys *k)
 /* Only a password may have more than visible ASCII. */
 static bool can_be_sent(const char *s, bool password)
 {
-	size_t n, left = strlen(s);
-
-	for (; left > 0; s += n, left -= n) {
-		n = text_utf8((const unsigned char *)s, left);
-		if (n == 0 || *s == 127 || (unsigned char)*s < ' ' ||
-		    (!password && (n > 1 || *s == ' ')))
-			return false;
-	}
-	return true;
+	if (password)
+		return text_is_plain(s, strlen(s));
+	while (*s > ' ' && *s <= '~')
+		s++;
+	return *s == '\0';
 }
 
 bool keys_complete(const struct keys *k, unsigned set, const char *source,

@@ -17,6 +17,7 @@
 #define UNSET UINT64_MAX
 #define TEST_MS 10000
 #define LONG_OPTION 256 /* above every letter */
+#define UNQUOTED " (the shell takes a # that is not quoted as a comment)"
 
 /* A list that may be given in several options. */
 struct list {
@@ -53,35 +54,17 @@ void usage_error(const char *format, ...)
 	exit(EXIT_USAGE);
 }
 
-/* What keeps p[0..n-1] from being text that can be sent and reported. */
-static const char *check_text(const char *p, size_t n)
-{
-	size_t size;
-
-	for (; n > 0; p += size, n -= size) {
-		size = text_utf8((const unsigned char *)p, n);
-		if (size == 0)
-			return "is not UTF-8";
-		if ((unsigned char)*p < ' ' || *p == 127)
-			return "has a control character";
-	}
-	return NULL;
-}
-
 static const char *check_phrase(const char *p, size_t n)
 {
-	if (n == 0)
-		return "is empty (the shell takes a # that is not quoted as a "
-		       "comment)";
-	return n > 60 ? "is longer than 60 bytes" : check_text(p, n);
+	if (!text_is_plain(p, n))
+		return "has a control character or is not UTF-8";
+	return n > 60 ? "is longer than 60 bytes" : NULL;
 }
 
 static const char *check_user(const char *p, size_t n)
 {
 	uint64_t id;
 
-	if (n == 0)
-		return "is empty";
 	return text_to_u64(p, n, UINT64_MAX, &id)
 		   ? NULL
 		   : "is not a numeric user ID (screen names do not work)";
@@ -90,15 +73,13 @@ static const char *check_user(const char *p, size_t n)
 /* A number such as -122.75. */
 static const char *check_degrees(const char *p, size_t n)
 {
-	size_t i = n > 0 && *p == '-', digits = 0, points = 0;
+	size_t sign = *p == '-', digits = 0, points = 0, i;
 
-	for (; i < n; i++) {
+	for (i = sign; i < n; i++) {
 		digits += text_is_digit(p[i]);
 		points += p[i] == '.';
-		if (!text_is_digit(p[i]) && p[i] != '.')
-			return "is not a number of degrees";
 	}
-	return digits > 0 && points < 2 && n < 24
+	return digits > 0 && points < 2 && sign + digits + points == n && n < 24
 		   ? NULL
 		   : "is not a number of degrees";
 }
@@ -121,7 +102,7 @@ static void add_list(struct list *l, const char *s)
 
 	for (;; s += n + 1) {
 		n = strcspn(s, ",");
-		why = l->check(s, n);
+		why = n == 0 ? "is empty" UNQUOTED : l->check(s, n);
 		if (why != NULL)
 			usage_error("--%s: `%.*s' %s", l->name, (int)n, s, why);
 		if (++l->items > l->most)
@@ -162,7 +143,7 @@ static void add_param(char *s)
 {
 	size_t n = strcspn(s, "=");
 
-	if (n == 0 || s[n] == '\0' || check_text(s, strlen(s)) != NULL)
+	if (n == 0 || s[n] == '\0' || !text_is_plain(s, strlen(s)))
 		usage_error("-p: `%s' is not NAME=VALUE, in UTF-8", s);
 	s[n] = '\0';
 	if (text_is_word(s, n, "delimited"))
@@ -180,19 +161,17 @@ static void add_param(char *s)
 /* "Name: value", with a name that is not ours to set. */
 static void add_header(char *s)
 {
-	static const char *const ours[] = {
-		"Host",
-		"Authorization",
-		"Content-Length",
-		"Connection",
-		"Transfer-Encoding",
-		"Accept-Encoding",
-		"Content-Type",
-		"Expect",
-	};
+	static const char *const ours[] = { "Host",
+					    "Authorization",
+					    "Content-Length",
+					    "Connection",
+					    "Transfer-Encoding",
+					    "Accept-Encoding",
+					    "Content-Type",
+					    "Expect" };
 	size_t n = strcspn(s, ":"), i;
 
-	if (n == 0 || s[n] == '\0' || check_text(s, strlen(s)) != NULL ||
+	if (n == 0 || s[n] == '\0' || !text_is_plain(s, strlen(s)) ||
 	    strcspn(s, " ()<>@,;\\\"/[]?={}") < n)
 		usage_error("-H: `%s' is not Name: value", s);
 	for (i = 0; i < sizeof ours / sizeof ours[0]; i++)
@@ -404,10 +383,7 @@ __attribute__((noreturn)) static void refuse(const char *word, int why)
 
 	if (why == ':')
 		usage_error("%s needs a value%s; try tstream --help", word,
-			    r == rows + TRACK
-				? " (the shell takes a # that is not quoted "
-				  "as a comment)"
-				: "");
+			    r == rows + TRACK ? UNQUOTED : "");
 	if (r != NULL)
 		usage_error("--%s takes no value; try tstream --help", r->name);
 	usage_error("there is no option %.*s; try tstream --help",
@@ -523,16 +499,6 @@ static const char *default_url(void)
 	return args.v2 ? V2_URL : has_lists() ? FILTER_URL : SAMPLE_URL;
 }
 
-static bool is_international(const char *url)
-{
-	const char *p = strstr(url, "://");
-
-	for (p = p != NULL ? p + 3 : ""; *p != '\0' && *p != '/'; p++)
-		if ((unsigned char)*p > 126)
-			return true;
-	return false;
-}
-
 /* The URL itself is not shown in an error: it may hold a password. */
 static void set_url(void)
 {
@@ -540,9 +506,6 @@ static void set_url(void)
 	const char *why;
 
 	why = request_url(request, args.url != NULL ? args.url : default_url());
-	if (why != NULL && is_international(args.url))
-		why = "write an international host name in its ASCII form, "
-		      "xn--...";
 	if (why == NULL && u->tls && u->is_address)
 		why = "certificates are checked for host names, and its host "
 		      "is an address";

@@ -102,3 +102,15 @@ bool text_is_word(const char *p, size_t n, const char *word)
 			return false;
 	return i == n && word[i] == '\0';
 }
+
+bool text_is_plain(const char *p, size_t n)
+{
+	size_t size;
+
+	for (; n > 0; p += size, n -= size) {
+		size = text_utf8((const unsigned char *)p, n);
+		if (size == 0 || (unsigned char)*p < ' ' || *p == 127)
+			return false;
+	}
+	return true;
+}

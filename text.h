@@ -64,4 +64,7 @@ static inline size_t text_utf8(const unsigned char *p, size_t n)
 	return size;
 }
 
+/* Is p[0..n-1] UTF-8 without control characters? */
+bool text_is_plain(const char *p, size_t n);
+
 #endif

@@ -51,24 +51,19 @@ __attribute__((noreturn)) static void no_keys(void)
 {
 	static const char oauth1[] = "consumer_key, consumer_secret, "
 				     "access_token, access_token_secret";
-	static const char *const need[] = {
-		[AUTH_OAUTH1] = oauth1,
-		[AUTH_BEARER] = "bearer_token",
-		[AUTH_BASIC] = "user, password",
-	};
 
 	usage_error("no credentials. Needed, as lines of `name: value':\n"
 		    "    %s\n"
 		    "in a file given by -k or called keys.yaml (chmod 600), or "
 		    "in the environment\n"
-		    "under the same names in capitals%s. The service's "
-		    "developer\n"
+		    "under %s. The service's developer\n"
 		    "portal gives them. To see the program work without any: "
 		    "make demo",
-		    need[request.auth],
-		    request.auth == AUTH_BASIC
-			? ", BASIC_USER and BASIC_PASSWORD"
-			: "");
+		    request.auth == AUTH_OAUTH1   ? oauth1
+		    : request.auth == AUTH_BEARER ? "bearer_token"
+						  : "user, password",
+		    request.auth == AUTH_BASIC ? "BASIC_USER and BASIC_PASSWORD"
+					       : "the same names in capitals");
 }
 
 /* From the file of -k, else the environment, else ./keys.yaml. The environment
@@ -92,18 +87,17 @@ static void load_keys(void)
 	if ((found & KEYS_BEARER & ~set) != 0)
 		log_line(LOG_INFO, "BEARER_TOKEN is set and not used: it is "
 				   "for --v2 or --auth bearer");
-	if (source == NULL && (found & set) == 0 && set != 0) {
+	if (source == NULL && (found & set) == 0)
 		source = "keys.yaml";
-		if (access(source, F_OK) < 0)
+	if (set != 0 && source != NULL) {
+		if (source != opt.keys_file && access(source, F_OK) < 0)
 			no_keys();
-	}
-	text_init(&error, why, sizeof why);
-	if (source != NULL) {
 		explicit_bzero(&keys, sizeof keys);
-		ok = set == 0 || keys_read(&keys, source, &error, &others);
-		if (!ok)
+		text_init(&error, why, sizeof why);
+		if (!keys_read(&keys, source, &error, &others))
 			usage_error("credentials: %s: %s", source, why);
 	}
+	text_init(&error, why, sizeof why);
 	ok = keys_complete(&keys, set, source, &error);
 	if (ok)
 		use_keys(&keys);
