@@ -103,7 +103,7 @@ build/roots.o: build/include/roots_builtin.h
 TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
 	jq libcmocka-dev gcc libc6-dev curl strace tmux mandoc \
 	python3-dnspython iproute2 util-linux python3-cryptography-vectors \
-	python3-pytest-timeout python3-yaml groff man-db zsh
+	python3-pytest-timeout python3-yaml groff-base man-db zsh
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 TEST_ROOMS = $(PURE) keys resolve
 PYTHON = /usr/bin/python3

@@ -80,10 +80,11 @@ static void load_keys(void)
 	const unsigned set = sets[request.auth];
 	const unsigned found = keys_environment(&keys);
 	const char *source = opt.keys_file;
-	bool ok = true, others = false;
+	bool others = false;
 	char why[256];
 	struct text error;
 
+	text_init(&error, why, sizeof why);
 	if ((found & KEYS_BEARER & ~set) != 0)
 		log_line(LOG_INFO, "BEARER_TOKEN is set and not used: it is "
 				   "for --v2 or --auth bearer");
@@ -93,17 +94,13 @@ static void load_keys(void)
 		if (source != opt.keys_file && access(source, F_OK) < 0)
 			no_keys();
 		explicit_bzero(&keys, sizeof keys);
-		text_init(&error, why, sizeof why);
 		if (!keys_read(&keys, source, &error, &others))
 			usage_error("credentials: %s: %s", source, why);
 	}
-	text_init(&error, why, sizeof why);
-	ok = keys_complete(&keys, set, source, &error);
-	if (ok)
-		use_keys(&keys);
-	explicit_bzero(&keys, sizeof keys);
-	if (!ok)
+	if (!keys_complete(&keys, set, source, &error))
 		usage_error("credentials: %s", why);
+	use_keys(&keys);
+	explicit_bzero(&keys, sizeof keys);
 	if (others)
 		log_line(LOG_INFO, "%s can be read by others: chmod 600 %s",
 			 source, source);
