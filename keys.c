@@ -96,11 +96,13 @@ static const char *unquote(char *s)
 /* A comment begins behind a blank. */
 static char *drop_comment(char *s)
 {
-	char *p;
+	char *p = s;
 
-	for (p = strchr(s, '#'); p != NULL; p = strchr(p + 1, '#'))
-		if (p > s && strchr(BLANKS, p[-1]) != NULL)
-			*p = '\0';
+	while ((p = strchr(p, '#')) != NULL &&
+	       (p == s || strchr(BLANKS, p[-1]) == NULL))
+		p++;
+	if (p != NULL)
+		*p = '\0';
 	return s;
 }
 
@@ -151,11 +153,12 @@ static bool fail(struct text *error, const char *why)
 bool keys_parse(struct keys *k, char *p, size_t n, struct text *error)
 {
 	size_t bom = strncmp(p, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-	const char *why = check_kind(p += bom, n - bom);
+	const char *why = check_kind(p + bom, n - bom);
 	bool has_main, counts, first = true;
 	uint64_t number = 0;
 	char *line;
 
+	p += bom;
 	has_main = strncmp(p, "[main]", 6) == 0 || strstr(p, "\n[main]");
 	counts = !has_main;
 	while (why == NULL && *p != '\0') {

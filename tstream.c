@@ -81,7 +81,7 @@ static void load_keys(void)
 	const unsigned found = keys_environment(&keys);
 	const char *source = opt.keys_file;
 	bool others = false;
-	char why[256];
+	char why[1024];
 	struct text error;
 
 	text_init(&error, why, sizeof why);

@@ -276,11 +276,13 @@ def test_test_counts_what_comes(tstream):
         p = tstream("--test", "--v2", "-c", "2", "-u", server.url(), env=env,
                     keys=False)
         assert (p.returncode, p.stdout) == (0, b"works: 2 tweets in 0 s\n")
-        p = tstream("--test", "--v2", "-u", server.url(), env=env, keys=False)
-        q = tstream("--test", "--get", "-u", server.url())
-    assert (p.returncode, p.stdout) == (
-        0, b"works: 2 tweets and 1 other messages in 10 s\n")
-    assert q.stdout == b"works: 0 tweets and 3 other messages in 10 s\n"
+        p = tstream.start("--test", "--v2", "-u", server.url(), env=env,
+                          keys=False)
+        q = tstream.start("--test", "--get", "-u", server.url())
+        came = [x.communicate(timeout=30)[0] for x in (p, q)]
+    assert came == [b"works: 2 tweets and 1 other messages in 10 s\n",
+                    b"works: 0 tweets and 3 other messages in 10 s\n"]
+    assert p.returncode == q.returncode == 0
 
 
 def test_test_keeps_a_shorter_duration(tstream):
