@@ -115,7 +115,8 @@ build/roots.o: build/include/roots_builtin.h
 TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
 	jq libcmocka-dev gcc libc6-dev curl strace tmux mandoc \
 	python3-dnspython iproute2 util-linux python3-cryptography-vectors \
-	python3-pytest-timeout python3-pytest-xdist nodejs
+	python3-pytest-timeout python3-pytest-xdist nodejs python3-yaml \
+	groff-base man-db zsh
 # What tests/peer.py imports.
 DEMO_PACKAGES = python3 python3-oauthlib python3-cryptography
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -141,7 +141,8 @@ const char *http_url_parse(struct http_url *u, const char *s)
 	s += 3;
 	for (n = 0; s[n] != '\0'; n++)
 		if (s[n] <= ' ' || s[n] > '~' || strchr("\"<>\\^`{|}", s[n]))
-			return "it has a character that must be written as %XX";
+			return "it has a character that must be written as "
+			       "%XX, in the host name as xn--...";
 	if (strchr(s, '#') != NULL)
 		return "it has a fragment (#...), which is never sent";
 	n = strcspn(s, "/?");

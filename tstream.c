@@ -16,8 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEST_SECONDS 10
-
 static struct options opt;
 static struct request request;
 static struct roots roots;
@@ -32,7 +30,7 @@ static void use_keys(const struct keys *k)
 			       k->value[KEY_TOKEN], k->value[KEY_TOKEN_SECRET]);
 	} else if (request.auth == AUTH_BEARER) {
 		request_bearer(&request, k->value[KEY_BEARER]);
-	} else {
+	} else if (request.auth == AUTH_BASIC) {
 		request_basic(&request, k->value[KEY_USER],
 			      k->value[KEY_PASSWORD]);
 	}
@@ -41,58 +39,58 @@ static void use_keys(const struct keys *k)
 /* What a new user reads first. */
 __attribute__((noreturn)) static void no_keys(void)
 {
-	static const char *const need[] = {
-		[AUTH_OAUTH1] = ("    consumer_key, consumer_secret, "
-				 "access_token, access_token_secret"),
-		[AUTH_BEARER] = "    bearer_token",
-		[AUTH_BASIC] = "    user, password",
-	};
+	static const char oauth1[] = "consumer_key, consumer_secret, "
+				     "access_token, access_token_secret";
 
-	fprintf(stderr,
-		"tstream: no credentials. Needed, as lines of `name: value':\n"
-		"%s\n"
-		"in a file given by -k or called keys.yaml (chmod 600), or in "
-		"the environment\n"
-		"under the same names in capitals%s. The service's developer\n"
-		"portal gives them. To see the program work without any: "
-		"make demo\n",
-		need[request.auth],
-		request.auth == AUTH_BASIC ? ", BASIC_USER and BASIC_PASSWORD"
-					   : "");
-	exit(EXIT_USAGE);
+	usage_error("no credentials. Needed, as lines of `name: value':\n"
+		    "    %s\n"
+		    "in a file given by -k or called keys.yaml (chmod 600), or "
+		    "in the environment\n"
+		    "under %s. The service's developer\n"
+		    "portal gives them. To see the program work without any: "
+		    "make demo",
+		    request.auth == AUTH_OAUTH1   ? oauth1
+		    : request.auth == AUTH_BEARER ? "bearer_token"
+						  : "user, password",
+		    request.auth == AUTH_BASIC ? "BASIC_USER and BASIC_PASSWORD"
+					       : "the same names in capitals");
 }
 
+/* From the file of -k, else the environment, else ./keys.yaml. The environment
+ * is wiped whatever is used. */
 static void load_keys(void)
 {
 	static const unsigned sets[] = {
 		[AUTH_OAUTH1] = KEYS_OAUTH1,
 		[AUTH_BEARER] = KEYS_BEARER,
 		[AUTH_BASIC] = KEYS_BASIC,
+		[AUTH_NONE] = 0,
 	};
 	static struct keys keys;
+	const unsigned set = sets[request.auth];
+	const unsigned found = keys_environment(&keys);
 	const char *source = opt.keys_file;
-	bool ok, others = false;
-	char why[256];
+	bool others = false;
+	char why[1024];
 	struct text error;
 
-	if (request.auth == AUTH_NONE)
-		return;
 	text_init(&error, why, sizeof why);
-	if (!keys_environment(&keys, sets[request.auth]) || source != NULL) {
-		if (source == NULL && access("keys.yaml", F_OK) < 0)
+	if ((found & KEYS_BEARER & ~set) != 0)
+		log_line(LOG_INFO, "BEARER_TOKEN is set and not used: it is "
+				   "for --v2 or --auth bearer");
+	if (source == NULL && (found & set) == 0)
+		source = "keys.yaml";
+	if (set != 0 && source != NULL) {
+		if (source != opt.keys_file && access(source, F_OK) < 0)
 			no_keys();
-		source = source != NULL ? source : "keys.yaml";
 		explicit_bzero(&keys, sizeof keys);
-		ok = keys_read(&keys, source, &error, &others);
-		if (!ok)
+		if (!keys_read(&keys, source, &error, &others))
 			usage_error("credentials: %s: %s", source, why);
 	}
-	ok = keys_complete(&keys, sets[request.auth], source, &error);
-	if (ok)
-		use_keys(&keys);
-	explicit_bzero(&keys, sizeof keys);
-	if (!ok)
+	if (!keys_complete(&keys, set, source, &error))
 		usage_error("credentials: %s", why);
+	use_keys(&keys);
+	explicit_bzero(&keys, sizeof keys);
 	if (others)
 		log_line(LOG_INFO, "%s can be read by others: chmod 600 %s",
 			 source, source);
@@ -229,14 +227,7 @@ static void set_up(int argc, char **argv)
 		 : opt.verbose ? LOG_DEBUG
 			       : LOG_INFO,
 		 opt.loop.live, &request.secrets);
-	if (opt.both)
-		log_line(LOG_INFO, "-t and -f together: tweets that match "
-				   "either come; one of both makes sampling "
-				   "easier to reason about");
-	if (opt.test) {
-		opt.loop.discard = true;
-		opt.loop.session.duration = 1000 * TEST_SECONDS;
-	}
+	options_notes(&request);
 	load_keys();
 	/* With the longest time: what fits now always will. */
 	if (!request_build(&request, "0123456789abcdef0123456789abcdef",
@@ -270,6 +261,28 @@ static void shut_in(void)
 			 s.landlock == 0 ? "is missing" : "is too old");
 }
 
+/* The one sentence of --test. */
+static void tell_test(void)
+{
+	const struct session *s = &wheel.session;
+	uint64_t seconds = (loop_now().ms - s->started + 500) / 1000;
+
+	if (s->ever_opened) {
+		printf("works: %llu tweets",
+		       (unsigned long long)s->stats.tweets);
+		if (request.get && s->stats.notices > 0)
+			printf(" and %llu other messages",
+			       (unsigned long long)s->stats.notices);
+		printf(" in %llu s\n", (unsigned long long)seconds);
+	} else if (s->head.status != 0) {
+		printf("does not work: HTTP status %d\n", s->head.status);
+	} else {
+		printf("does not work: %s\n", wheel.net.error[0] != '\0'
+						  ? wheel.net.error
+						  : cause_text(s->cause));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	enum loop_end end;
@@ -286,18 +299,18 @@ int main(int argc, char **argv)
 		log_end();
 		die_by(SIGPIPE);
 	}
+	if (end == LOOP_DONE && !wheel.session.ever_opened)
+		log_line(LOG_ERROR, "there was no stream in all that time");
 	written = conclude(fd);
 	loop_refused(&wheel);
 	if (opt.test)
-		printf("%llu\n",
-		       (unsigned long long)wheel.session.stats.tweets);
+		tell_test();
 	log_end();
 	if (wheel.signal != 0)
 		die_by(wheel.signal);
 	request_forget(&request);
 	if (end == LOOP_OUTPUT || !written)
 		return EXIT_OUTPUT;
-	if (opt.test)
-		return wheel.session.ever_opened ? EXIT_DONE : EXIT_FATAL;
-	return end == LOOP_FATAL ? EXIT_FATAL : EXIT_DONE;
+	return end == LOOP_FATAL || !wheel.session.ever_opened ? EXIT_FATAL
+							       : EXIT_DONE;
 }

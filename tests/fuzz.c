@@ -283,13 +283,19 @@ static void run_keys(const uint8_t *p, size_t n, size_t step)
 	static struct keys k;
 	char why[256];
 	struct text t;
-	unsigned char *b = place(p, n);
+	static uint8_t copy[65536];
+	unsigned char *b;
 	int i;
 
 	(void)step;
+	if (n >= sizeof copy)
+		return;
+	memcpy(copy, p, n);
+	copy[n] = '\0';
+	b = place(copy, n + 1);
 	memset(&k, 0, sizeof k);
 	text_init(&t, why, sizeof why);
-	keys_parse(&k, (const char *)b, n, &t);
+	keys_parse(&k, (char *)b, n, &t);
 	keys_complete(&k, KEYS_OAUTH1, "FILE", &t);
 	CHECK(!t.full);
 	for (i = 0; i < KEYS; i++) {

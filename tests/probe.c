@@ -392,12 +392,14 @@ static void probe_keys(void)
 	static struct keys k;
 	char why[256];
 	struct text error;
-	unsigned char *p = piece(payload, size);
+	unsigned char *p;
 	int i;
 
+	payload[size] = '\0';
+	p = piece(payload, size + 1);
 	memset(&k, 0, sizeof k);
 	text_init(&error, why, sizeof why);
-	if (keys_parse(&k, (const char *)p, size, &error) &&
+	if (keys_parse(&k, (char *)p, size, &error) &&
 	    keys_complete(&k, KEYS_OAUTH1, "FILE", &error)) {
 		for (i = 0; i <= KEY_TOKEN_SECRET; i++) {
 			print_hex(k.value[i], strlen(k.value[i]));

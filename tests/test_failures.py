@@ -442,7 +442,7 @@ def test_C13_server_closes_before_the_request_is_out(tstream, any_tls):
     with Server(close, any_tls) as server:
         server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         p = tstream("-u", server.url(), "-f", follow, "-d", "1")
-    assert p.returncode == 0 and len(waits(p.stderr)) >= 1
+    assert p.returncode == 1 and len(waits(p.stderr)) >= 1
 
 
 @pytest.fixture(params=["tls", "plain"])
@@ -666,7 +666,7 @@ def test_T13_T14_servers_of_other_kinds(tstream, authority, args, says):
     finally:
         server.kill()
         server.communicate()
-    assert p.stdout == b"" and p.returncode == 0
+    assert p.stdout == b"" and p.returncode == 1
     assert says in p.stderr and "mismatch" in p.stderr, p.stderr
 
 
@@ -689,7 +689,7 @@ def test_T15_hello_that_was_not_offered(tstream, hello, code):
     os.urandom(65536), b"\0" * 5, b"220 mail ESMTP\r\n"], ids=range(5))
 def test_T18_no_tls_at_all(tstream, banner):
     p = against(tstream, raw_tls(banner), "-d", "1")
-    assert p.stdout == b"" and p.returncode == 0 and waits(p.stderr)
+    assert p.stdout == b"" and p.returncode == 1 and waits(p.stderr)
 
 
 def test_T19_alerts_in_the_handshake(tstream):

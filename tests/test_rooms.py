@@ -783,16 +783,17 @@ def test_A3_keys(probe, text):
 
 @pytest.mark.parametrize("text, want", [
     ("client_key: ck\n", "FILE has no consumer secret (client_secret, "
-     "consumer_secret or api_secret)"),
-    ("", "FILE has no consumer key (client_key, consumer_key or api_key)"),
+     "consumer_secret, api_secret, api_key_secret)"),
+    ("", "FILE has no consumer key (client_key, consumer_key, api_key)"),
     ("client_key: ck\njust words S3CRET\n", "line 2 is neither `name: value' "
      "nor `name = value'"),
     ("client_key: ck\napi_key: S3CRET\n",
      "line 2 has a credential that an earlier line has too"),
-    ("client_key: " + "S3CRET" * 60, "line 1 has a value that is too long"),
+    ("client_key: " + "S3CRET" * 200, "line 1 has a value that is too long"),
     ("client_key: ck\nclient_secret: S3CRET\x01\nresource_owner_key: a\n"
-     "resource_owner_secret: b\n", "FILE has a control character in the "
-     "consumer secret (client_secret, consumer_secret or api_secret)"),
+     "resource_owner_secret: b\n", "FILE has a byte that is not visible "
+     "ASCII in the consumer secret (client_secret, consumer_secret, api_secret, "
+     "api_key_secret)"),
 ])
 def test_A3_keys_errors(probe, text, want):
     answer = probe("k", text.encode())
