@@ -149,7 +149,7 @@ build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 # The loop between simulated system calls: all of these go to tests/sim.c.
 SIM_CALLS = ppoll poll clock_gettime resolve_ask resolve_read \
 	socket setsockopt getsockopt connect send recv close getentropy write \
-	syscall
+	ioctl
 SIM_ROOMS = $(PURE) nowait log resolve tls net output report coverage loop sandbox
 build/tests/tls.o build/tests/net.o build/tests/report.o build/tests/coverage.o \
 	build/tests/loop.o: \

@@ -7,12 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -145,6 +147,56 @@ static void harden(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+struct place {
+	const char *what, *file; /* file: NULL if there is none */
+	const char *name;        /* of one that does not exist, in its folder */
+	struct stat st;          /* its own, or its folder's */
+};
+
+/* Is there a regular file, or may one be made? */
+static bool find_place(struct place *p)
+{
+	const char *slash = strrchr(p->file, '/');
+	char folder[PATH_MAX];
+
+	p->name = "";
+	if (stat(p->file, &p->st) == 0)
+		return S_ISREG(p->st.st_mode);
+	p->name = slash == NULL ? p->file : slash + 1;
+	snprintf(folder, sizeof folder, "%.*s.", (int)(p->name - p->file),
+		 p->file);
+	return stat(folder, &p->st) == 0;
+}
+
+/* Refuse to write to a file that is another of these as well, before any is
+ * opened: the one would destroy what the other holds. */
+static void refuse_same_file(void)
+{
+	struct place all[] = {
+		{ .what = "stdout" },
+		{ .what = "-n", .file = opt.notices_file },
+		{ .what = "--report", .file = opt.report_file },
+		{ .what = "-k",
+		  .file = opt.keys_file ? opt.keys_file : "keys.yaml" },
+	};
+	size_t i, j, n = 0;
+
+	all[0].name = "";
+	if (fstat(STDOUT_FILENO, &all[0].st) == 0 && S_ISREG(all[0].st.st_mode))
+		n = 1;
+	for (i = 1; i < sizeof all / sizeof all[0]; i++) {
+		if (all[i].file == NULL || !find_place(&all[i]))
+			continue;
+		for (j = 0; j < n; j++)
+			if (all[j].st.st_dev == all[i].st.st_dev &&
+			    all[j].st.st_ino == all[i].st.st_ino &&
+			    strcmp(all[j].name, all[i].name) == 0)
+				usage_error("%s and %s are the same file",
+					    all[j].what, all[i].what);
+		all[n++] = all[i];
+	}
+}
+
 static void open_outputs(void)
 {
 	const char *file = opt.notices_file;
@@ -158,7 +210,9 @@ static void open_outputs(void)
 			      O_NONBLOCK | O_NOCTTY,
 			  0666);
 		if (fd < 0)
-			usage_error("-n: %s: %s", file, strerror(errno));
+			usage_error("-n: %s: %s", file,
+				    errno == ENXIO ? "nobody reads this FIFO"
+						   : strerror(errno));
 		if (!output_init(&wheel.notices, fd, opt.buffer))
 			usage_error("--buffer: there is no memory for it");
 		wheel.has_notices = true;
@@ -228,6 +282,7 @@ static void set_up(int argc, char **argv)
 			       : LOG_INFO,
 		 opt.loop.live, &request.secrets);
 	options_notes(&request);
+	refuse_same_file();
 	load_keys();
 	/* With the longest time: what fits now always will. */
 	if (!request_build(&request, "0123456789abcdef0123456789abcdef",
@@ -295,10 +350,6 @@ int main(int argc, char **argv)
 	shut_in();
 	end = loop_run(&wheel);
 	loop_refused(&wheel);
-	if (end == LOOP_READER_GONE) {
-		log_end();
-		die_by(SIGPIPE);
-	}
 	if (end == LOOP_DONE && !wheel.session.ever_opened)
 		log_line(LOG_ERROR, "there was no stream in all that time");
 	written = conclude(fd);
@@ -309,6 +360,8 @@ int main(int argc, char **argv)
 	if (wheel.signal != 0)
 		die_by(wheel.signal);
 	request_forget(&request);
+	if (end == LOOP_READER_GONE)
+		die_by(SIGPIPE);
 	if (end == LOOP_OUTPUT || !written)
 		return EXIT_OUTPUT;
 	return end == LOOP_FATAL || !wheel.session.ever_opened ? EXIT_FATAL

@@ -18,11 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,14 +89,15 @@ static struct reader {
 	bool ready; /* the last poll said so */
 } readers[2];
 
-static int broken;          /* errno of all writes from now on, or 0 */
-static uint64_t breaks_at;  /* when that begins */
-static bool no_nowait;      /* a kernel before 6.4 */
-static bool slow;           /* the reader sleeps for long */
-static unsigned spins;      /* polls without any progress */
-static uint64_t moved;      /* what was done since the last poll */
-static uint64_t waits_said; /* log lines that announce an attempt */
-static double last_said;    /* seconds */
+static int broken;                /* errno of all writes from now on, or 0 */
+static uint64_t breaks_at;        /* when that begins */
+static enum nowait_kind out_kind; /* of both outputs */
+static bool cuts;                 /* writes end anywhere, as on a terminal */
+static bool slow;                 /* the reader sleeps for long */
+static unsigned spins;            /* polls without any progress */
+static uint64_t moved;            /* what was done since the last poll */
+static uint64_t waits_said;       /* log lines that announce an attempt */
+static double last_said;          /* seconds */
 
 static void expect(struct reader *r, const char *p, size_t n)
 {
@@ -485,7 +484,9 @@ ssize_t __wrap_recv(int fd, void *p, size_t n, int flags);
 int __wrap_close(int fd);
 int __wrap_getentropy(void *p, size_t n);
 ssize_t __wrap_write(int fd, const void *p, size_t n);
-long __wrap_syscall(long number, ...);
+ssize_t __real_write(int fd, const void *p, size_t n);
+int __wrap_ioctl(int fd, int request, int *used);
+static short ready(const struct pollfd *p);
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 {
@@ -721,10 +722,10 @@ int __wrap_getentropy(void *p, size_t n)
 
 int __wrap_poll(struct pollfd *p, nfds_t n, int ms)
 {
-	if (n != 1 || p->fd != STDERR_FILENO || ms != 0)
-		fail("a poll that is not the log's");
-	p->revents = POLLOUT;
-	return 1;
+	if (n != 1 || ms != 0)
+		fail("a poll that waits");
+	p->revents = p->fd == STDERR_FILENO ? POLLOUT : ready(p);
+	return p->revents != 0;
 }
 
 /* The log; what it says of waits is noted. */
@@ -761,34 +762,31 @@ ssize_t __wrap_write(int fd, const void *p, size_t n)
 		read_log(p, n);
 		return (ssize_t)n;
 	}
-	if (!r->ready || n > PIPE_BUF)
+	if (fd != OUT_FD && fd != NOTICES_FD)
+		return __real_write(fd, p, n);
+	if (out_kind == NOWAIT_PIPE && (!r->ready || n > PIPE_BUF))
 		fail("a write that may block");
+	if (broken != 0)
+		return take(r, p, n);
+	errno = chance(5) ? EINTR : EAGAIN;
+	if (out_kind != NOWAIT_PIPE &&
+	    (errno == EINTR || room(r) < (n <= PIPE_BUF ? n : 1)))
+		return -1;
+	n = n < room(r) ? n : room(r);
+	if (cuts && chance(20))
+		n = 1 + below(n);
+	else if (((const char *)p)[n - 1] != '\n')
+		fail("a line is cut");
 	return take(r, p, n);
 }
 
-/* pwritev2 with RWF_NOWAIT, the only call that is made by number. */
-long __wrap_syscall(long number, ...)
+/* FIONREAD: what is in the pipe. */
+int __wrap_ioctl(int fd, int request, int *used)
 {
-	const struct iovec *iov;
-	struct reader *r;
-	size_t n;
-	va_list ap;
-	int fd;
-
-	va_start(ap, number);
-	fd = va_arg(ap, int);
-	iov = va_arg(ap, const struct iovec *);
-	va_end(ap);
-	if (number != SYS_pwritev2 || (fd != OUT_FD && fd != NOTICES_FD))
-		fail("an unexpected call of number %ld", number);
-	r = &readers[fd == NOTICES_FD];
-	n = iov->iov_len < room(r) ? iov->iov_len : room(r);
-	errno = no_nowait ? EOPNOTSUPP : chance(5) ? EINTR : EAGAIN;
-	if (no_nowait || (broken == 0 && (n == 0 || errno == EINTR)))
-		return -1;
-	if (chance(20))
-		n = 1 + below(n);
-	return take(r, iov->iov_base, n);
+	if (request != FIONREAD || (fd != OUT_FD && fd != NOTICES_FD))
+		fail("an unexpected ioctl");
+	*used = (int)readers[fd == NOTICES_FD].used;
+	return 0;
 }
 
 static void drain(struct reader *r)
@@ -906,8 +904,8 @@ int __wrap_ppoll(struct pollfd *p, nfds_t n, const struct timespec *t,
 
 static void set_up(struct request *r, uint64_t days)
 {
-	size_t ring = l->out.size;
-	unsigned char *rings[2] = { l->out.ring, l->notices.ring };
+	size_t size = l->out.size;
+	unsigned char *old[2] = { l->out.buffer, l->notices.buffer };
 
 	dice = seed;
 	now = 1000 + below(100000);
@@ -926,7 +924,8 @@ static void set_up(struct request *r, uint64_t days)
 	spins = 0;
 	broken = 0;
 	breaks_at = !years() && chance(3) ? now + below(world_end) : NEVER;
-	no_nowait = chance(30);
+	out_kind = chance(30) ? NOWAIT_PIPE : NOWAIT_OPEN;
+	cuts = chance(50);
 	slow = chance(20);
 	memset(&c, 0, offsetof(__typeof__(c), wire));
 	c.connected = c.open = false;
@@ -934,11 +933,14 @@ static void set_up(struct request *r, uint64_t days)
 	if (!output_init(&l->out, OUT_FD, 65536) ||
 	    !output_init(&l->notices, NOTICES_FD, 65536))
 		fail("no memory");
-	if (rings[0] != NULL) { /* the last run's are as good */
-		munmap(l->out.ring, ring);
-		munmap(l->notices.ring, ring);
-		l->out.ring = rings[0];
-		l->notices.ring = rings[1];
+	l->out.to.kind = l->notices.to.kind = out_kind;
+	l->out.pipe_size = l->notices.pipe_size =
+	    cuts || out_kind == NOWAIT_PIPE ? -1 : 65536;
+	if (old[0] != NULL) { /* the last run's are as good */
+		munmap(l->out.buffer, size);
+		munmap(l->notices.buffer, size);
+		l->out.buffer = old[0];
+		l->notices.buffer = old[1];
 	}
 	l->has_notices = chance(50);
 	l->request = r;
@@ -962,10 +964,7 @@ static void judge(enum loop_end end)
 	if (broken != 0 && (end == LOOP_OUTPUT || end == LOOP_READER_GONE)) {
 		if (end != (broken == EPIPE ? LOOP_READER_GONE : LOOP_OUTPUT))
 			fail("a broken output ended with %d", end);
-		lost = output_lost(&l->out);
-		if (l->has_notices)
-			lost += output_lost(&l->notices);
-		lost += l->holding;
+		lost = l->out.lost + l->notices.lost;
 		if (readers[0].lines + readers[1].lines !=
 		    readers[0].whole + readers[1].whole + lost)
 			fail("lines lost without a word");
