@@ -5,9 +5,15 @@
 #define LEAST 4 /* what is shorter would be told by what is left out */
 #define CUT 8   /* bytes that tell too much */
 
-static const char hidden[] = "(secret)";
+/* Escapes are undone so many times, those of URLs and of JSON in turn, both in
+ * a secret and in what is searched for it: so it does not matter which were
+ * there. URLs in JSON, JSON in URLs and a bearer token of Twitter's, which has
+ * %XX of its own, encoded twice more, come out the same. */
+#define LAYERS 6
 
 enum { END = -1, BAD = -2 };
+
+static const char hidden[] = "(secret)";
 
 /* Text that is read with escapes undone. */
 struct reader {
@@ -18,18 +24,14 @@ struct reader {
 	size_t more_n;
 };
 
-/* What was done to a text, the last first: j is JSON's escapes, % is %XX. */
-static const char *const orders[] = { "", "j", "%", "%%", "j%", "%j" };
+static int next(struct reader *r, int layer);
 
-static int next(struct reader *r, const char *order, size_t depth);
-
-static int next_hex(struct reader *r, const char *order, size_t depth,
-		    int digits)
+static int next_hex(struct reader *r, int layer, int digits)
 {
 	int v = 0, c;
 
 	for (; digits > 0; digits--) {
-		c = next(r, order, depth);
+		c = next(r, layer);
 		if (c == END)
 			return END;
 		if (text_hex(c) < 0)
@@ -40,17 +42,16 @@ static int next_hex(struct reader *r, const char *order, size_t depth,
 }
 
 /* What follows \u, as UTF-8. A surrogate pair is one character. */
-static int next_unicode(struct reader *r, const char *order, size_t depth)
+static int next_unicode(struct reader *r, int layer)
 {
-	int c = next_hex(r, order, depth, 4), low, size;
+	int c = next_hex(r, layer, 4), low, size;
 
 	if (c < 0x80)
 		return c;
 	if (c >= 0xd800 && c < 0xdc00) {
-		if (next(r, order, depth) != '\\' ||
-		    next(r, order, depth) != 'u')
+		if (next(r, layer) != '\\' || next(r, layer) != 'u')
 			return r->n == 0 ? END : BAD;
-		low = next_hex(r, order, depth, 4);
+		low = next_hex(r, layer, 4);
 		if (low < 0)
 			return low;
 		c = 0x10000 + ((c & 0x3ff) << 10) + (low & 0x3ff);
@@ -61,32 +62,33 @@ static int next_unicode(struct reader *r, const char *order, size_t depth)
 	return (0xf00 >> size & 0xff) | c;
 }
 
-/* The next byte of r, or END, also in an escape that is cut off. Undone are the
- * first depth steps of order; what is no escape stands for itself. */
-static int next(struct reader *r, const char *order, size_t depth)
+/* The next byte of r, or END, also in an escape that is cut off. What is no
+ * escape stands for itself. */
+static int next(struct reader *r, int layer)
 {
-	bool json = depth > 0 && order[depth - 1] == 'j';
 	struct reader before;
 	int c, v = BAD;
 
-	if (json && r->more_n > 0)
+	if (r->more_n > 0)
 		return r->more[--r->more_n];
-	if (depth == 0) {
+	if (layer == 0) {
 		if (r->n == 0)
 			return END;
 		r->n--;
 		return *r->p++;
 	}
-	c = next(r, order, depth - 1);
+	c = next(r, layer - 1);
+	if (c != '%' && c != '\\')
+		return c;
 	before = *r;
-	if (json && c == '\\') {
-		v = next(r, order, depth - 1);
+	if (layer % 2 == 1 && c == '%') {
+		v = next_hex(r, layer - 1, 2);
+	} else if (layer % 2 == 0 && c == '\\') {
+		v = next(r, layer - 1);
 		if (v == 'u')
-			v = next_unicode(r, order, depth - 1);
+			v = next_unicode(r, layer - 1);
 		else if (v != '/' && v != '"' && v != '\\' && v != END)
 			v = BAD;
-	} else if (!json && c == '%') {
-		v = next_hex(r, order, depth - 1, 2);
 	}
 	if (v != BAD)
 		return v;
@@ -101,12 +103,10 @@ void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
 	int c;
 
 	secret_wipe(s, which);
-	while (n > 0 && p[n - 1] == '=')
-		n--; /* padding, which not everybody writes */
-	for (r.n = n; size < SECRET_MAX && r.n > 0;) {
-		c = next(&r, "%", 1);
-		s->value[which][size++] = (unsigned char)(c == END ? '%' : c);
-	}
+	while (r.n > 0 && p[r.n - 1] == '=')
+		r.n--; /* padding, which not everybody writes */
+	while (size < SECRET_MAX && (c = next(&r, LAYERS)) != END)
+		s->value[which][size++] = (unsigned char)c;
 	s->n[which] = size;
 }
 
@@ -121,18 +121,18 @@ static int lower(int c)
 	return c >= 0 ? text_lower((char)c) : c;
 }
 
-/* How many of p[0..n-1] are this secret, escaped in this order: 0 if it does
- * not begin there, all if they end within it, behind its first cut bytes. */
+/* How many bytes are this secret, from where r stands: 0 if it does not begin
+ * there, all if they end within it and are at least cut. */
 static size_t match(const unsigned char *secret, size_t size, size_t cut,
-		    const char *order, struct reader r)
+		    struct reader r)
 {
-	size_t depth = strlen(order), n = r.n, i;
+	size_t n = r.n, i;
 	int c;
 
 	for (i = 0; i < size; i++) {
-		c = next(&r, order, depth);
+		c = next(&r, LAYERS);
 		if (c == END)
-			return i >= cut ? n : 0;
+			return i >= LEAST && n >= cut ? n : 0;
 		if (lower(c) != lower(secret[i]) &&
 		    !(c == '+' && secret[i] == ' '))
 			return 0;
@@ -145,7 +145,7 @@ static size_t longest(const struct secrets *s, size_t least, size_t cut,
 		      const unsigned char *p, size_t n)
 {
 	const struct reader r = { p, n, { 0 }, 0 };
-	size_t most = 0, size, i, k;
+	size_t most = 0, size, i;
 
 	for (i = 0; i < SECRETS; i++) {
 		const unsigned char *value = s->value[i];
@@ -154,10 +154,8 @@ static size_t longest(const struct secrets *s, size_t least, size_t cut,
 		if (s->n[i] < least || (*p != '\\' && *p != '%' && *p != '+' &&
 					lower(*p) != lower(*value)))
 			continue;
-		for (k = 0; k < sizeof orders / sizeof orders[0]; k++) {
-			size = match(value, s->n[i], cut, orders[k], r);
-			most = size > most ? size : most;
-		}
+		size = match(value, s->n[i], cut, r);
+		most = size > most ? size : most;
 	}
 	return most;
 }

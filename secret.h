@@ -20,7 +20,7 @@ enum secret {
 
 /* All zeros: none. */
 struct secrets {
-	unsigned char value[SECRETS][SECRET_MAX]; /* %XX undone */
+	unsigned char value[SECRETS][SECRET_MAX]; /* escapes undone */
 	size_t n[SECRETS];                        /* 0: there is none */
 };
 
@@ -34,7 +34,7 @@ void secret_wipe(struct secrets *s, enum secret which);
 /* Append foreign bytes for a person to read: as text_printable does, but each
  * secret of 4 bytes or more as (secret). It is found in any ASCII case, also
  * with JSON's escapes (RFC 8259, 7), %XX (RFC 3986, 2.1) and + for a blank,
- * also one in the other or %XX twice; and cut off by the text's end, once 8
+ * one in the other or more than once; and cut off by the text's end, once 8
  * bytes of it are there. Stops, without setting full, where there is no room.
  */
 void secret_printable(const struct secrets *s, struct text *t, const void *p,

@@ -460,16 +460,21 @@ def test_A7_A8_secrets_are_nowhere(tstream, context):
 
 
 def test_A9_credentials_in_an_error_body_are_left_out(tstream):
+    signatures = []
+
     def echo(c, request):
+        header = request.headers["Authorization"]
+        signatures.append(re.search('oauth_signature="([^"]*)%3D"', header)[1])
         c.send(response(b"401 Unauthorized", b"Bad signature in: " +
-                        request.headers["Authorization"].encode()))
+                        header.encode()))
 
     with Server(scripted(echo)) as server:
         p = tstream("-u", server.url())
     assert p.returncode == 1 and "Bad signature in:" in p.stderr
     for value in peer.KEYS.values():
         assert value not in p.stderr
-    assert 'oauth_signature="' not in p.stderr
+    assert 'oauth_signature="(secret)' in p.stderr
+    assert signatures[0] not in p.stderr
 
 
 # TLS ----------------------------------------------------------------------------
