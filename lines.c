@@ -169,9 +169,20 @@ bool lines_pending(const struct lines *l)
 	return l->ended && l->drop < l->n;
 }
 
-enum lines_event lines_end(struct lines *l, struct line *line)
+enum lines_event lines_end(struct lines *l, bool proper, struct line *line)
 {
 	if (l->ended)
 		forget(l);
-	return l->skipping ? bad_line(l, line, l->n) : LINES_MORE;
+	if (l->skipping)
+		return bad_line(l, line, l->n);
+	line->size = l->scan.place == JSON_BEFORE ? 0 : l->size;
+	if (!proper || l->scan.place != JSON_DONE)
+		return LINES_MORE;
+	line->p = l->buf;
+	line->n = l->n - (l->cr ? 1 : 0);
+	line->size = line->n;
+	line->class = json_class(&l->scan);
+	l->ended = true;
+	l->drop = l->n;
+	return LINES_MESSAGE;
 }

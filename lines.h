@@ -54,8 +54,10 @@ enum lines_event lines_next(struct lines *l, const unsigned char *in, size_t n,
 /* Is there more to be had from lines_next without any input? */
 bool lines_pending(const struct lines *l);
 
-/* The body is over. A cut message is dropped (LINES_MORE); a line that was bad
- * already is returned as by lines_next. */
-enum lines_event lines_end(struct lines *l, struct line *line);
+/* The body is over. If it ended as announced (proper), an object that is
+ * complete is a message and a text that is no object malformed. Else
+ * LINES_MORE: line->size is how many bytes of a cut line are dropped, 0 for
+ * none. */
+enum lines_event lines_end(struct lines *l, bool proper, struct line *line);
 
 #endif

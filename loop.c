@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define REPORT 60000u    /* ms between two reports without -s */
+#define ASLEEP 60000u    /* ms: ppoll's clock stands still in suspend */
 #define LATE (64u << 10) /* bytes held for a reader that is late */
 #define PATIENCE 5       /* ms that it is given */
 #define SAID 60000u      /* ms between two pauses that are told of */
@@ -59,7 +61,7 @@ static uint64_t clock_ms(clockid_t id)
 
 struct moment loop_now(void)
 {
-	struct moment now = { clock_ms(CLOCK_MONOTONIC),
+	struct moment now = { clock_ms(CLOCK_BOOTTIME),
 			      clock_ms(CLOCK_REALTIME) };
 
 	return now;
@@ -88,7 +90,7 @@ static void begin_request(struct loop *l, struct moment now)
 		net_give_up(&l->net, "the request is too long");
 		return;
 	}
-	session_connected(&l->session);
+	session_connected(&l->session, now);
 	report_request(&l->report);
 }
 
@@ -128,7 +130,9 @@ static void step_net(struct loop *l, struct moment now)
 	if (l->net.phase == NET_ENDED)
 		session_end(&l->session, CAUSE_EOF);
 	else if (l->net.phase == NET_FAILED)
-		session_end(&l->session, causes[l->net.failure]);
+		session_end(&l->session, l->net.tls.error == BR_ERR_X509_EXPIRED
+					     ? CAUSE_DATES
+					     : causes[l->net.failure]);
 }
 
 /* Hand the session's message on. Returns false if there is no room for it. */
@@ -208,12 +212,10 @@ static void pump(struct loop *l, struct moment now)
 }
 
 /* Read and hand on until the network has nothing more at once. */
-static void turn(struct loop *l, struct moment now)
+static void read_on(struct loop *l, struct moment now)
 {
 	uint64_t before;
 
-	if (session_tick(&l->session, now) == SESSION_DIAL)
-		dial(l, now);
 	do {
 		before = l->net.progress;
 		if (!l->holding && l->net.phase != NET_IDLE &&
@@ -224,6 +226,17 @@ static void turn(struct loop *l, struct moment now)
 		 l->net.progress != before);
 }
 
+/* What has come is read before a timer is judged: we may have been stopped. */
+static void turn(struct loop *l, struct moment now)
+{
+	read_on(l, now);
+	if (session_tick(&l->session, now) == SESSION_DIAL)
+		dial(l, now);
+	else if (!l->session.ending)
+		return;
+	read_on(l, now);
+}
+
 static uint64_t earliest(const struct loop *l, struct moment now)
 {
 	uint64_t t = session_deadline(&l->session);
@@ -232,6 +245,7 @@ static uint64_t earliest(const struct loop *l, struct moment now)
 
 	t = net < t ? net : t;
 	t = l->next_stats < t ? l->next_stats : t;
+	t = now.ms + ASLEEP < t ? now.ms + ASLEEP : t;
 	t = now.ms < l->next_read && l->next_read < t ? l->next_read : t;
 	return l->next_live < t ? l->next_live : t;
 }
@@ -279,8 +293,8 @@ static void be_patient(struct loop *l, bool has_read, struct moment now)
  * are let in afterwards too. */
 static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 {
-	uint64_t until = earliest(l, now),
-		 ms = until > now.ms ? until - now.ms : 0;
+	uint64_t until = earliest(l, now);
+	uint64_t ms = until > now.ms ? until - now.ms : 0;
 	struct timespec t = { (time_t)(ms / 1000),
 			      (long)(ms % 1000) * 1000000 };
 	sigset_t none, blocked;
@@ -291,7 +305,7 @@ static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 		p[0].fd = -1;
 	p[1] = poll_output(&l->out);
 	p[2] = poll_output(&l->notices);
-	if (ppoll(p, 3, until == UINT64_MAX ? NULL : &t, &none) < 0)
+	if (ppoll(p, 3, &t, &none) < 0)
 		p[0].revents = p[1].revents = p[2].revents = 0;
 	sigprocmask(SIG_SETMASK, &none, &blocked);
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
@@ -313,16 +327,31 @@ void loop_refused(struct loop *l)
 	l->net.resolve.refused = -1;
 }
 
+static uint64_t stats_every(const struct loop *l)
+{
+	return l->config.stats > 0 ? l->config.stats : REPORT;
+}
+
+/* Statistics and report, asked for or due. */
+static void tell(struct loop *l, struct moment now)
+{
+	bool due = now.ms >= l->next_stats;
+
+	if (stats_wanted != 0 || (due && l->config.stats > 0))
+		coverage_stats(&l->coverage, now);
+	if (stats_wanted != 0)
+		coverage_log(&l->coverage, now);
+	if (stats_wanted != 0 || due)
+		coverage_write(&l->coverage, now);
+	stats_wanted = 0;
+	if (due)
+		l->next_stats = now.ms + stats_every(l);
+}
+
 static void periodic(struct loop *l, struct moment now)
 {
 	loop_refused(l);
-	if (stats_wanted != 0 || now.ms >= l->next_stats)
-		coverage_stats(&l->coverage);
-	if (stats_wanted != 0)
-		coverage_log(&l->coverage, now);
-	stats_wanted = 0;
-	if (now.ms >= l->next_stats)
-		l->next_stats = now.ms + l->config.stats;
+	tell(l, now);
 	if (now.ms >= l->next_live) {
 		coverage_live(&l->coverage, now);
 		l->next_live = now.ms + 1000;
@@ -341,6 +370,7 @@ static enum loop_end give_up(struct loop *l)
 	output_give_up(&l->out);
 	output_give_up(&l->notices);
 	lost = l->out.lost + l->notices.lost;
+	l->coverage.lost = lost;
 	s = lost == 1 ? " is" : "s are";
 	if (error == 0) {
 		log_line(LOG_ERROR,
@@ -379,8 +409,7 @@ static void begin(struct loop *l, struct moment now)
 	if (!l->request->url.tls)
 		l->net.in_clear = secrets[l->request->auth];
 	l->net.fd = -1;
-	l->next_stats =
-	    l->config.stats > 0 ? now.ms + l->config.stats : UINT64_MAX;
+	l->next_stats = now.ms + stats_every(l);
 	l->next_live = l->config.live ? now.ms : UINT64_MAX;
 	l->report.session = &l->session;
 	l->report.request = l->request;
@@ -390,6 +419,7 @@ static void begin(struct loop *l, struct moment now)
 	l->coverage.out = &l->out;
 	l->coverage.notices = l->has_notices ? &l->notices : NULL;
 	session_init(&l->session, &l->config.session, now);
+	coverage_write(&l->coverage, now);
 }
 
 enum loop_end loop_run(struct loop *l)

@@ -240,34 +240,26 @@ static void die_by(int number)
 }
 
 /* At the end: the statistics, what was missed, the report. */
-static bool conclude(int fd)
+static void conclude(enum loop_end end)
 {
+	static const char *const ends[] = {
+		[LOOP_OUTPUT] = "the output failed",
+		[LOOP_READER_GONE] = "the reader of stdout went away",
+	};
+	struct coverage *c = &wheel.coverage;
 	struct moment now = loop_now();
 
-	coverage_stats(&wheel.coverage);
-	coverage_log(&wheel.coverage, now);
-	if (fd < 0 || coverage_write(&wheel.coverage, fd, now))
-		return true;
-	log_line(LOG_ERROR, "--report: %s: %s", opt.report_file,
-		 strerror(errno));
-	return false;
-}
-
-static int open_report(void)
-{
-	int fd = -1;
-
-	if (opt.report_file != NULL)
-		fd = open(opt.report_file,
-			  O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-	if (opt.report_file != NULL && fd < 0)
-		usage_error("--report: %s: %s", opt.report_file,
-			    strerror(errno));
-	return fd;
+	c->ended =
+	    ends[end] != NULL ? ends[end] : cause_text(wheel.session.cause);
+	coverage_stats(c, now);
+	coverage_log(c, now);
+	coverage_write(c, now);
 }
 
 static void set_up(int argc, char **argv)
 {
+	struct stat out;
+
 	check_descriptors();
 	harden();
 	/* Before there is anything that its processes should not know. */
@@ -275,8 +267,10 @@ static void set_up(int argc, char **argv)
 		usage_error("cannot start the look-up process: %s",
 			    strerror(errno));
 	options_parse(&opt, &request, argc, argv);
-	opt.loop.live = isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO) &&
-			!opt.quiet && !opt.test;
+	/* a pipe's reader may write to the same terminal */
+	opt.loop.live = isatty(STDERR_FILENO) &&
+			fstat(STDOUT_FILENO, &out) == 0 &&
+			S_ISREG(out.st_mode) && !opt.quiet && !opt.test;
 	log_init(opt.quiet     ? LOG_ERROR
 		 : opt.verbose ? LOG_DEBUG
 			       : LOG_INFO,
@@ -304,7 +298,12 @@ static void set_up(int argc, char **argv)
 /* What is not needed any more is given up. */
 static void shut_in(void)
 {
-	const struct sandbox_needs needs = { .port = request.url.port };
+	const bool replaces =
+	    wheel.coverage.report[0] != '\0' && wheel.coverage.direct < 0;
+	const struct sandbox_needs needs = {
+		.port = request.url.port,
+		.write = { replaces ? wheel.coverage.report : NULL },
+	};
 	struct sandbox s = sandbox_enter(&needs);
 
 	if (!s.calls)
@@ -341,28 +340,29 @@ static void tell_test(void)
 int main(int argc, char **argv)
 {
 	enum loop_end end;
-	bool written;
-	int fd;
 
 	set_up(argc, argv);
-	fd = open_report();
+	if (opt.report_file != NULL &&
+	    !coverage_open(&wheel.coverage, opt.report_file))
+		usage_error("--report: %s: %s", opt.report_file,
+			    strerror(errno));
 	loop_signals();
 	shut_in();
 	end = loop_run(&wheel);
 	loop_refused(&wheel);
 	if (end == LOOP_DONE && !wheel.session.ever_opened)
 		log_line(LOG_ERROR, "there was no stream in all that time");
-	written = conclude(fd);
+	conclude(end);
 	loop_refused(&wheel);
 	if (opt.test)
 		tell_test();
 	log_end();
 	if (wheel.signal != 0)
 		die_by(wheel.signal);
-	request_forget(&request);
 	if (end == LOOP_READER_GONE)
 		die_by(SIGPIPE);
-	if (end == LOOP_OUTPUT || !written)
+	request_forget(&request);
+	if (end == LOOP_OUTPUT || wheel.coverage.report_failed)
 		return EXIT_OUTPUT;
 	return end == LOOP_FATAL || !wheel.session.ever_opened ? EXIT_FATAL
 							       : EXIT_DONE;

@@ -153,7 +153,7 @@ static void probe_lines(void)
 		} while (e != LINES_MORE);
 		free(p);
 	}
-	e = lines_end(&l, &line);
+	e = lines_end(&l, false, &line);
 	printf("end:%s\n", names[e]);
 }
 
@@ -163,7 +163,7 @@ static void probe_http(void)
 	static struct http_head h;
 	struct http_body b;
 	struct http_data d;
-	enum http_error error;
+	const char *error = NULL;
 	enum http_event e = HTTP_MORE;
 	size_t step = number(0), at = 4, n, used, out = 0;
 	static unsigned char body[8 << 20];
@@ -198,14 +198,16 @@ static void probe_http(void)
 		at += used;
 	}
 	if (e == HTTP_ERROR) {
-		printf("bad %s\n", http_error_text(error));
+		printf("bad %s\n", error);
 	} else if (!in_body) {
 		printf("cut head\n");
 	} else {
 		printf("%d %s %" PRIu64 " %" PRIu64 " ", h.status,
 		       b.place == BODY_DONE || http_body_may_end(&b) ? "whole"
 								     : "cut",
-		       h.retry_after, h.date);
+		       h.retry_at > h.date ? h.retry_at - h.date
+					   : h.retry_after,
+		       h.date);
 		print_hex(body, out);
 		printf("\n");
 	}
@@ -463,8 +465,6 @@ static void probe_texts(void)
 {
 	int i;
 
-	for (i = 0; i < HTTP_ERRORS; i++)
-		printf("%s|", http_error_text((enum http_error)i));
 	for (i = 0; i < JSON_ERRORS; i++)
 		printf("%s|", json_error_text((enum json_error)i));
 	for (i = 0; i < RESOLVE_RESULTS; i++)

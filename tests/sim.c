@@ -144,7 +144,18 @@ static ssize_t take(struct reader *r, const void *p, size_t n)
 
 /* The server's side of one connection. */
 
-enum kind { TWEET, LIMIT, DELETE, WARNING, OTHER, BAD, KEEPALIVE, LAST, KINDS };
+enum kind {
+	TWEET,
+	LIMIT,
+	DELETE,
+	WARNING,
+	OTHER,
+	BAD,
+	KEEPALIVE,
+	LAST,
+	CUT, /* the last, without the end of its line */
+	KINDS
+};
 enum outcome { NETWORK, ENDED, SERVER, LIMITED, FATAL, COMPLETE };
 
 struct mark { /* a line is complete at this offset of the wire */
@@ -172,6 +183,7 @@ static struct {
 	uint64_t unblocks_at;
 
 	unsigned char wire[WIRE];
+	bool is_body[WIRE];       /* else head or framing */
 	uint64_t made, delivered; /* bytes of the wire in all */
 	uint64_t head_end, body_seen_at, opened_at;
 	int status;
@@ -189,20 +201,33 @@ static struct {
 
 static uint64_t seen[KINDS], connects, attempts, messages;
 
+/* What the run covers, as the server sees it. */
+static struct {
+	bool any, open; /* a stream was; a gap is */
+	uint64_t started, first, since, gaps, ms;
+} missed;
+
 /* A run of years has fewer messages, and no end before its time. */
 static bool years(void)
 {
 	return world_end > 30 * (uint64_t)DAY;
 }
 
-static void send_bytes(const void *p, size_t n)
+static void send_as(const void *p, size_t n, bool is_body)
 {
 	const unsigned char *b = p;
 	size_t i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		c.wire[(c.made + i) % WIRE] = b[i];
+		c.is_body[(c.made + i) % WIRE] = is_body;
+	}
 	c.made += n;
+}
+
+static void send_bytes(const void *p, size_t n)
+{
+	send_as(p, n, false);
 }
 
 static void send_text(const char *s)
@@ -216,7 +241,7 @@ static void send_chunk(const void *p, size_t n)
 
 	snprintf(size, sizeof size, chance(10) ? "%zX;x=y\r\n" : "%zx\r\n", n);
 	send_bytes(size, strlen(size));
-	send_bytes(p, n);
+	send_as(p, n, true);
 	send_bytes("\r\n", 2);
 }
 
@@ -278,6 +303,24 @@ static void send_message(void)
 	}
 }
 
+/* The same without the end of its line, in a body that ends as it should or
+ * does not: it means the same, but an object that was cut is not written. */
+static void send_without_end(enum outcome outcome, const char *line)
+{
+	struct mark *m = &c.marks[c.last++ % MARKS];
+	bool json = line[0] == '{', proper = chance(50);
+
+	send_chunk(line, strlen(line));
+	m->at = c.made - 2;
+	if (proper) {
+		send_text("0\r\n\r\n");
+		m->at = c.made;
+	}
+	m->kind = json && !proper ? CUT : LAST;
+	m->outcome = outcome;
+	snprintf(m->text, sizeof m->text, "%s", json && proper ? line : "");
+}
+
 /* What a server says last before it hangs up; often nothing. */
 static void send_last(void)
 {
@@ -299,7 +342,9 @@ static void send_last(void)
 	size_t i = below(!years() && chance(1) ? 10 : 8);
 	bool json = list[i].line[0] == '{';
 
-	if (chance(30)) {
+	if (chance(10)) {
+		send_without_end(list[i].outcome, list[i].line);
+	} else if (chance(30)) {
 		send_line(LAST, list[i].outcome, list[i].line,
 			  json ? list[i].line : "");
 		if (chance(50))
@@ -309,7 +354,8 @@ static void send_last(void)
 	} else if (chance(20)) {
 		send_text("0\r\n\r\n{\"text\":1}\r\n");
 	} else if (chance(50)) {
-		send_text("40\r\n{\"text\":\"half");
+		send_text("40\r\n");
+		send_as("{\"text\":\"half", 13, true);
 	}
 }
 
@@ -367,19 +413,34 @@ static void serve(void)
 	}
 }
 
-/* Bytes up to here have reached the client: what follows from them. */
-static void reached(void)
+static void end_gap(void)
+{
+	if (!missed.open)
+		return;
+	missed.open = false;
+	missed.gaps++;
+	missed.ms += now - missed.since;
+}
+
+/* Bytes up to here have reached the client, from there on: what follows. */
+static void reached(uint64_t from)
 {
 	struct mark *m;
 	bool tweet;
 
-	if (c.delivered >= c.head_end && c.status == 200) {
-		if (c.opened_at == NEVER) {
-			c.opened_at = c.body_seen_at = now;
-			connects++;
-		}
-		if (c.delivered > c.head_end)
-			c.body_seen_at = now;
+	if (c.delivered >= c.head_end && c.status == 200 &&
+	    c.opened_at == NEVER) {
+		c.opened_at = c.body_seen_at = now;
+		connects++;
+		if (!missed.any)
+			missed.first = now;
+		missed.any = true;
+	}
+	for (; from < c.delivered; from++) {
+		if (!c.is_body[from % WIRE])
+			continue;
+		c.body_seen_at = now;
+		end_gap();
 	}
 	for (; c.first != c.last && !c.over; c.first++) {
 		m = &c.marks[c.first % MARKS];
@@ -390,7 +451,7 @@ static void reached(void)
 		if (m->text[0] != '\0')
 			expect(&readers[!tweet && l->has_notices], m->text,
 			       strlen(m->text));
-		if (m->kind == LAST) {
+		if (m->kind == LAST || m->kind == CUT) {
 			c.over = true;
 			c.outcome = m->outcome;
 		}
@@ -451,6 +512,10 @@ static void attempt_over(void)
 	else if (stream && now - c.body_seen_at < 90000)
 		o = ENDED;
 	c.ended_at = now;
+	if (stream && !missed.open && o != COMPLETE) {
+		missed.open = true;
+		missed.since = c.body_seen_at;
+	}
 	if (o == FATAL || o == COMPLETE) {
 		due = NEVER;
 		return;
@@ -688,7 +753,7 @@ ssize_t __wrap_recv(int fd, void *p, size_t n, int flags)
 			b[i] = c.wire[(c.delivered + i) % WIRE];
 		c.delivered += n;
 		moved++;
-		reached();
+		reached(c.delivered - n);
 		return (ssize_t)n;
 	}
 	errno = EAGAIN;
@@ -902,6 +967,8 @@ int __wrap_ppoll(struct pollfd *p, nfds_t n, const struct timespec *t,
 
 /* One run. */
 
+static uint64_t all_gaps;
+
 static void set_up(struct request *r, uint64_t days)
 {
 	size_t size = l->out.size;
@@ -914,6 +981,8 @@ static void set_up(struct request *r, uint64_t days)
 	memset(l, 0, sizeof *l);
 	memset(&rules, 0, sizeof rules);
 	memset(seen, 0, sizeof seen);
+	memset(&missed, 0, sizeof missed);
+	missed.started = now;
 	memset(readers, 0, offsetof(struct reader, expected));
 	readers[0].expected = readers[0].written = readers[0].lines = 0;
 	readers[0].whole = readers[0].used = 0;
@@ -952,6 +1021,29 @@ static void set_up(struct request *r, uint64_t days)
 	l->config.stats = chance(50) ? 3600000 : 0;
 }
 
+/* All of the run is in one of three, and the gaps are those that the server
+ * saw; with a slow reader they may be told too long, never too short. */
+static void judge_coverage(void)
+{
+	struct moment m = { now, EPOCH };
+	struct session_coverage told = session_covers(&l->session, m);
+	uint64_t before;
+
+	now = l->session.over; /* the run is; it is written to the end since */
+	before = (missed.any ? missed.first : now) - missed.started;
+	end_gap();
+	if (told.run != now - missed.started ||
+	    told.run != told.covered + told.gap_ms + told.before)
+		fail("%" PRIu64 " ms are not the sum", told.run);
+	if (told.before != before || told.gaps != missed.gaps ||
+	    told.gap_ms < missed.ms || (!slow && told.gap_ms != missed.ms))
+		fail("told: before %" PRIu64 ", %" PRIu64 " gaps of %" PRIu64
+		     " ms; seen: %" PRIu64 ", %" PRIu64 ", %" PRIu64,
+		     told.before, told.gaps, told.gap_ms, before, missed.gaps,
+		     missed.ms);
+	all_gaps += told.gaps;
+}
+
 /* The end's own account must be the world's. */
 static void judge(enum loop_end end)
 {
@@ -980,6 +1072,7 @@ static void judge(enum loop_end end)
 		fail("messages are missing at the end");
 	if (c.open)
 		fail("a socket is left open");
+	judge_coverage();
 	if (s->tweets != seen[TWEET] || s->notices != notices ||
 	    s->malformed != seen[BAD] || s->keepalives != seen[KEEPALIVE] ||
 	    s->connects != connects)
@@ -1008,8 +1101,8 @@ int main(int argc, char **argv)
 		all_lines += readers[0].lines + readers[1].lines;
 	}
 	printf("%" PRIu64 " runs of %" PRIu64 " days: %" PRIu64
-	       " attempts, %" PRIu64 " streams, %" PRIu64 " messages: all as "
-	       "the rules say\n",
-	       n, days, all_attempts, all_connects, all_lines);
+	       " attempts, %" PRIu64 " streams, %" PRIu64 " gaps, %" PRIu64
+	       " messages: all as the rules say\n",
+	       n, days, all_attempts, all_connects, all_gaps, all_lines);
 	return 0;
 }

@@ -426,7 +426,8 @@ def test_C7_H19_handshake_or_head_never_ends(tstream, context, tls):
     with Server(drip) as server:
         url = server.url().replace("http:", "https:" if tls else "http:")
         begin = time.monotonic()
-        p = tstream("-u", url, "-c", "1", "-d", "31", timeout=50)
+        p = tstream("-u", url, "-c", "1", "-d", "31", "--stall", "10",
+                    timeout=50)
         assert time.monotonic() - begin < 33
     assert "no response within 30 seconds" in p.stderr
     assert waits(p.stderr) == [0.25]
