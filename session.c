@@ -415,7 +415,8 @@ enum session_event session_next(struct session *s, struct moment now,
 	if (s->phase == SESSION_BODY && !stop && lines_pending(&s->lines))
 		e = take_line(s, lines_next(&s->lines, in, 0, used, &s->line));
 	else if (s->phase == SESSION_BODY && !stop && s->ending && n == 0)
-		e = take_line(s, lines_end(&s->lines, &s->line));
+		e = take_line(
+		    s, lines_end(&s->lines, s->cause == CAUSE_EOF, &s->line));
 	if (e != SESSION_MORE)
 		return e;
 	if (stop || (s->ending && n == 0))
