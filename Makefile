@@ -22,7 +22,7 @@ HOSTCC = cc
 PREFIX = /usr/local
 CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
 
-PURE = text secret sha1 oauth1 request http json_scan json_fast lines withheld \
+PURE = text secret sha1 oauth1 request http json_scan lines withheld \
 	backoff session
 ROOMS = $(PURE) nowait keys log resolve tls roots net output report coverage loop sandbox \
 	options tstream
@@ -140,7 +140,7 @@ build/tests/probe: tests/probe.c $(TEST_ROOMS:%=build/tests/%.o)
 build/tests/probe_portable: tests/probe.c $(TEST_ROOMS:%=build/tests/%.o)
 	@echo '  LINK $@'
 	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -DJSON_PORTABLE -o $@ \
-		json_fast.c $(filter-out %/json_fast.o,$^)
+		json_scan.c $(filter-out %/json_scan.o,$^)
 
 build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 	@echo '  LINK $@'
@@ -206,7 +206,7 @@ soak: tstream build/tests/tstream-fast build/tests-ready
 # build/fuzz.
 FUZZ_SECONDS ?= 60
 FUZZ_RUNS ?= -1
-FUZZ_TARGETS ?= json vectors lines head body session keys url answer roots
+FUZZ_TARGETS ?= json lines head body session keys url answer roots
 FUZZ_ROOMS = $(PURE) keys resolve sandbox roots
 # Lines are at most so long there that inputs of 2,048 bytes reach the limit.
 FUZZ_FLAGS = $(DEFS) -DLINE_MAX_SIZE=300u -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
@@ -252,7 +252,7 @@ build/tests/bench_floor: tests/bench_floor.c $(OBJS) build/libbearssl.a \
 		| build/bench-ready
 	$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -static -o $@ $< \
 		$(filter-out build/tstream.o,$(OBJS)) build/libbearssl.a
-build/tests/bench_scan: tests/bench_scan.c build/json_scan.o build/json_fast.o \
+build/tests/bench_scan: tests/bench_scan.c build/json_scan.o  \
 		| build/bench-ready
 	$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
 build/tests/bench_simdjson: tests/bench_simdjson.cpp | build/bench-ready
