@@ -96,12 +96,16 @@ static enum lines_event skip(struct lines *l, const unsigned char *in, size_t n,
 			     size_t *used, struct line *line)
 {
 	const unsigned char *lf;
+	size_t shown;
 
 	in += *used;
 	n -= *used;
 	lf = memchr(in, '\n', n);
 	if (lf != NULL)
 		n = (size_t)(lf - in);
+	shown = n < BEGINNING - l->n ? n : BEGINNING - l->n;
+	memcpy(l->buf + l->n, in, shown);
+	l->n += shown;
 	*used += n + (lf != NULL);
 	l->size += n;
 	if (n > 0)

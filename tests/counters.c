@@ -23,6 +23,7 @@ int main(int argc, char **argv)
 	session_init(&s, &config, (struct moment){ 1000, 1795000000000 });
 	s.stats.tweets = s.stats.notices = s.stats.malformed = n;
 	s.stats.keepalives = s.stats.bytes = s.stats.connects = n;
+	s.gaps = s.gap_ms = n;
 	coverage_stats(&r, now);
 	coverage_write(&r, now);
 	return r.report_failed;

@@ -293,7 +293,7 @@ static void send_message(void)
 		send_line(WARNING, ENDED, a, a);
 	} else if (which < 76) {
 		snprintf(a, sizeof a, " {\"event\" : %" PRIu64 "e1} ", n);
-		send_line(OTHER, ENDED, a, a);
+		send_line(OTHER, ENDED, a, a + 1); /* no blank */
 	} else if (which < 80) {
 		snprintf(a, sizeof a, "{\"text\":\"%" PRIu64 "\"%s", n,
 			 chance(50) ? "" : ",}");
