@@ -1,23 +1,61 @@
 #include "log.h"
 
-#include <poll.h>
+#include "nowait.h"
+
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LINE 2048 /* less than PIPE_BUF, so that a line is never cut */
+#define LINE 2112 /* less than PIPE_BUF, so that a line is never cut */
+#define TOLD 64   /* of these for how many were left out */
+#define KINDS 64  /* more than there are; if not, the last is of many */
+#define BURST 10
+#define START "\r\033[K" /* of the terminal's line, which is cleared */
+
+/* Lines of one format. */
+struct kind {
+	const char *format;
+	time_t second;     /* of the last credit */
+	unsigned used;     /* lines written, less one a second */
+	uint64_t left_out; /* and not yet told of */
+};
 
 static enum log_level shown = LOG_INFO;
-static bool has_live, live_drawn;
-static unsigned long lost;
+static const struct secrets *secrets;
+static struct nowait err;
+static bool has_live, live_drawn, in_journal;
+static uint64_t lost;
+static struct kind kinds[KINDS];
+static char rest[LINE]; /* of a line that stderr took a part of */
+static size_t rest_n;
 
-void log_init(enum log_level level, bool live)
+/* Does JOURNAL_STREAM, "device:inode", name stderr? */
+static bool is_journal(void)
+{
+	const char *s = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (s == NULL || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)st.st_dev,
+		 (uintmax_t)st.st_ino);
+	return strcmp(s, own) == 0;
+}
+
+void log_init(enum log_level level, bool live, const struct secrets *hide)
 {
 	shown = level;
-	has_live = live;
+	secrets = hide;
+	nowait_open(&err, STDERR_FILENO);
+	in_journal = is_journal();
+	has_live = live && !in_journal;
 }
 
 bool log_shows(enum log_level level)
@@ -25,83 +63,194 @@ bool log_shows(enum log_level level)
 	return level <= shown;
 }
 
-static bool put(const char *p, size_t n)
+void log_foreign(struct text *t, const void *p, size_t n)
 {
-	struct pollfd fd = { STDERR_FILENO, POLLOUT, 0 };
-
-	return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0 &&
-	       write(STDERR_FILENO, p, n) > 0;
+	secret_printable(secrets, t, p, n);
 }
 
-/* The time and the program's name before what is formatted, an LF behind. */
-__attribute__((format(printf, 1, 0))) static bool put_format(const char *format,
-							     va_list ap)
+/* Write what is left of a line. */
+static bool drain(void)
 {
-	char line[LINE], stamp[32];
-	struct timespec now;
-	struct tm tm;
-	size_t n;
-	int size;
+	ssize_t k = 0;
 
+	while (rest_n > 0 && (k = nowait_write(&err, rest, rest_n)) > 0) {
+		rest_n -= (size_t)k;
+		memmove(rest, rest + k, rest_n);
+	}
+	return rest_n == 0;
+}
+
+/* Write a line, whole or not at all, but for what follows when there is room.
+ */
+static bool put(const struct text *line)
+{
+	bool begun;
+
+	if (!drain())
+		return false;
+	memcpy(rest, line->p, line->n);
+	rest_n = line->n;
+	begun = drain() || rest_n < line->n;
+	rest_n = begun ? rest_n : 0;
+	return begun;
+}
+
+/* All that is said leaves by this. What is formatted may still hold a secret
+ * or a control character that somebody forgot. */
+__attribute__((format(printf, 2, 0))) static void
+put_said(struct text *line, const char *format, va_list ap)
+{
+	char said[LINE], hidden[LINE];
+	struct text t;
+
+	vsnprintf(said, sizeof said, format, ap);
+	text_init(&t, hidden, sizeof hidden);
+	secret_hide(secrets, &t, said, strlen(said));
+	text_printable(line, t.p, t.n);
+}
+
+static void put_prefix(struct text *line, enum log_level level)
+{
+	static const char *const priority[] = { "<3>", "<6>", "<7>" };
+	struct timespec now;
+	char stamp[32];
+	struct tm tm;
+
+	if (in_journal) {
+		text_str(line, priority[level]);
+		return;
+	}
+	text_str(line, live_drawn ? START : "");
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (gmtime_r(&now.tv_sec, &tm) == NULL ||
-	    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		stamp[0] = '\0';
-	n = (size_t)snprintf(line, sizeof line,
-			     "%s%s tstream: ", live_drawn ? "\r\033[K" : "",
-			     stamp);
-	size = vsnprintf(line + n, sizeof line - n, format, ap);
-	n += size > 0 ? (size_t)size : 0;
-	if (n > sizeof line - 2)
-		n = sizeof line - 2;
-	line[n++] = '\n';
-	if (!put(line, n))
+	if (gmtime_r(&now.tv_sec, &tm) != NULL &&
+	    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
+		text_str(line, stamp);
+	text_str(line, " tstream: ");
+}
+
+__attribute__((format(printf, 3, 0))) static bool
+put_format(enum log_level level, uint64_t left_out, const char *format,
+	   va_list ap)
+{
+	char buf[LINE];
+	struct text line;
+
+	text_init(&line, buf, LINE - TOLD);
+	put_prefix(&line, level);
+	put_said(&line, format, ap);
+	line.cap = sizeof buf;
+	if (left_out > 0) {
+		text_str(&line, " (and ");
+		text_u64(&line, left_out);
+		text_str(&line, " more such lines left out)");
+	}
+	text_str(&line, "\n");
+	if (!put(&line))
 		return false;
 	live_drawn = false;
 	return true;
 }
 
-__attribute__((format(printf, 1, 2))) static bool put_line(const char *format,
-							   ...)
+__attribute__((format(printf, 2, 3))) static bool
+put_line(enum log_level level, const char *format, ...)
 {
 	va_list ap;
 	bool ok;
 
 	va_start(ap, format);
-	ok = put_format(format, ap);
+	ok = put_format(level, 0, format, ap);
 	va_end(ap);
 	return ok;
 }
 
+static struct kind *kind_of(const char *format)
+{
+	size_t i = 0;
+
+	while (i < KINDS - 1 && kinds[i].format != NULL &&
+	       kinds[i].format != format)
+		i++;
+	kinds[i].format = format;
+	return &kinds[i];
+}
+
+/* May a line of this kind be written now? */
+static bool has_credit(struct kind *k)
+{
+	struct timespec now;
+	uint64_t passed;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	passed = (uint64_t)(now.tv_sec - k->second);
+	k->second = now.tv_sec;
+	k->used = passed < k->used ? k->used - (unsigned)passed : 0;
+	if (k->used == BURST) {
+		k->left_out++;
+		return false;
+	}
+	k->used++;
+	return true;
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
+	struct kind *k = NULL;
 	va_list ap;
 
 	if (!log_shows(level))
 		return;
-	if (lost > 0 && put_line("stderr was full: %lu lines left out", lost))
+	if (level != LOG_DEBUG) {
+		k = kind_of(format);
+		if (!has_credit(k))
+			return;
+	}
+	if (lost > 0 &&
+	    put_line(level, "stderr was full: %" PRIu64 " lines left out",
+		     lost))
 		lost = 0;
 	va_start(ap, format);
-	lost += put_format(format, ap) ? 0 : 1;
+	if (!put_format(level, k != NULL ? k->left_out : 0, format, ap))
+		lost++;
+	else if (k != NULL)
+		k->left_out = 0;
 	va_end(ap);
+}
+
+void log_end(void)
+{
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < KINDS; i++) {
+		sum += kinds[i].left_out;
+		kinds[i].left_out = 0;
+	}
+	if (sum > 0)
+		put_line(LOG_ERROR,
+			 "%" PRIu64 " more lines such as those above were left "
+			 "out",
+			 sum);
 }
 
 /* A line that were wider than the terminal could not be redrawn. */
 void log_live(const char *format, ...)
 {
 	struct winsize size = { 0, 80, 0, 0 };
-	char line[256] = "\r\033[K";
-	size_t start = strlen(line), n;
+	char buf[256];
+	struct text line;
+	size_t room = sizeof buf;
 	va_list ap;
 
 	if (!has_live)
 		return;
-	va_start(ap, format);
-	vsnprintf(line + start, sizeof line - start, format, ap);
-	va_end(ap);
 	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-	n = strlen(line);
-	if (size.ws_col > 0 && n - start >= size.ws_col)
-		n = start + size.ws_col - 1u;
-	live_drawn = put(line, n) || live_drawn;
+	if (size.ws_col > 0 && size.ws_col + sizeof START - 1 < room)
+		room = size.ws_col + sizeof START - 1;
+	text_init(&line, buf, sizeof buf);
+	text_str(&line, START);
+	line.cap = room;
+	va_start(ap, format);
+	put_said(&line, format, ap);
+	va_end(ap);
+	live_drawn = put(&line) || live_drawn;
 }

@@ -1,25 +1,38 @@
 /* Lines for people on stderr. They never hold up the stream: what stderr
- * cannot take at once is left out, and the next line says how much was. */
+ * cannot take at once is left out, and the next line says how much was. Nor
+ * can a server fill a disk through them: of one kind of line 10 are written in
+ * a burst and one a second on average, the rest is counted. And no secret
+ * leaves through them. */
 #ifndef LOG_H
 #define LOG_H
 
-#include <stdbool.h>
+#include "secret.h"
 
 enum log_level { LOG_ERROR, LOG_INFO, LOG_DEBUG };
 
-/* Show lines up to this level. live: stderr is a terminal and stdout is not,
- * so a line may be redrawn in place. */
-void log_init(enum log_level level, bool live);
+/* Show lines up to this level, without these secrets, which stay the caller's
+ * and may change. live: stderr is a terminal and stdout is not, so a line may
+ * be redrawn in place. To be called before anything is written. */
+void log_init(enum log_level level, bool live, const struct secrets *secrets);
 
 /* Is a line of this level shown? */
 bool log_shows(enum log_level level);
 
-/* Write one line, formatted as by printf, with the time and the program's name
- * before it and an LF behind it; it is cut at 2,000 bytes. */
+/* Write one line, formatted as by printf, with an LF behind it and before it
+ * the time and the program's name or, in the journal (systemd.exec(5),
+ * JOURNAL_STREAM), the level. It is cut at 2,000 bytes. Lines of one format are
+ * of one kind; those of LOG_DEBUG are all written. */
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level,
 						    const char *format, ...);
 
+/* Append n foreign bytes to what is to be logged: printable, without secrets.
+ * All that came from outside goes into a line by this. */
+void log_foreign(struct text *t, const void *p, size_t n);
+
 /* Redraw the live line; does nothing where there is none. */
 __attribute__((format(printf, 1, 2))) void log_live(const char *format, ...);
+
+/* At the program's end: say how many lines were left out and not told of. */
+void log_end(void);
 
 #endif

@@ -6,12 +6,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
+#define REPORT 60000u    /* ms between two reports without -s */
+#define ASLEEP 60000u    /* ms: ppoll's clock stands still in suspend */
 #define LATE (64u << 10) /* bytes held for a reader that is late */
 #define PATIENCE 5       /* ms that it is given */
 #define SAID 60000u      /* ms between two pauses that are told of */
@@ -61,56 +61,37 @@ static uint64_t clock_ms(clockid_t id)
 
 struct moment loop_now(void)
 {
-	struct moment now = { clock_ms(CLOCK_MONOTONIC),
+	struct moment now = { clock_ms(CLOCK_BOOTTIME),
 			      clock_ms(CLOCK_REALTIME) };
 
 	return now;
 }
 
-/* Fill p[0..n-1] with random bytes, or end the program: without them neither
- * TLS nor a signature is safe. */
-static void random_bytes(void *p, size_t n)
-{
-	unsigned char *b = p;
-	ssize_t k;
-
-	while (n > 0) {
-		k = getrandom(b, n, 0);
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0) {
-			log_line(LOG_ERROR,
-				 "no random numbers from the "
-				 "kernel: %s",
-				 strerror(errno));
-			_exit(1);
-		}
-		b += k;
-		n -= (size_t)k;
-	}
-}
-
 static void dial(struct loop *l, struct moment now)
 {
-	uint64_t unix_time = now.unix_ms / 1000;
-	unsigned char nonce[16];
-	char hex[2 * sizeof nonce + 1];
-	size_t i;
-
-	random_bytes(nonce, sizeof nonce);
-	random_bytes(l->net.seed, sizeof l->net.seed);
-	for (i = 0; i < sizeof nonce; i++) {
-		hex[2 * i] = "0123456789abcdef"[nonce[i] >> 4];
-		hex[2 * i + 1] = "0123456789abcdef"[nonce[i] & 15];
-	}
-	hex[2 * i] = '\0';
-	request_build(l->request, hex, unix_time);
 	l->sent = 0;
-	l->net.unix_time = unix_time;
 	log_line(LOG_DEBUG, "connecting to %s port %u", l->request->url.host,
 		 l->request->url.port);
-	net_open(&l->net, &l->request->url, now.ms, l->session.due,
-		 l->config.forget);
+	net_open(&l->net, &l->request->url, now, l->session.due);
+}
+
+/* Nonce, time and signature are those of the moment that they are sent. */
+static void begin_request(struct loop *l, struct moment now)
+{
+	unsigned char nonce[16];
+	char hex[2 * sizeof nonce + 1];
+	struct text t;
+
+	if (!net_random(&l->net, nonce, sizeof nonce))
+		return;
+	text_init(&t, hex, sizeof hex);
+	text_put_hex(&t, nonce, sizeof nonce, 'a');
+	if (!request_build(l->request, hex, now.unix_ms / 1000)) {
+		net_give_up(&l->net, "the request is too long");
+		return;
+	}
+	session_connected(&l->session, now);
+	report_request(&l->report);
 }
 
 /* Send what is left of the request; once it is out it is wiped. */
@@ -135,20 +116,23 @@ static void send_request(struct loop *l)
 
 static void step_net(struct loop *l, struct moment now)
 {
-	enum net_phase phase = net_step(&l->net, now.ms);
+	static const enum cause causes[] = {
+		[NET_NETWORK] = CAUSE_NETWORK,
+		[NET_CERTIFICATE] = CAUSE_CERTIFICATE,
+		[NET_LOCAL] = CAUSE_LOCAL,
+	};
 
-	if (l->session.phase == SESSION_CONNECT && phase == NET_OPEN) {
-		session_connected(&l->session);
-		report_request(&l->report);
-	}
-	if (phase == NET_OPEN)
+	if (net_step(&l->net, now) == NET_OPEN &&
+	    l->session.phase == SESSION_CONNECT)
+		begin_request(l, now);
+	if (l->net.phase == NET_OPEN)
 		send_request(l);
-	if (phase == NET_ENDED)
+	if (l->net.phase == NET_ENDED)
 		session_end(&l->session, CAUSE_EOF);
-	else if (phase == NET_FAILED)
-		session_end(&l->session, l->net.bad_certificate
-					     ? CAUSE_CERTIFICATE
-					     : CAUSE_NETWORK);
+	else if (l->net.phase == NET_FAILED)
+		session_end(&l->session, l->net.tls.error == BR_ERR_X509_EXPIRED
+					     ? CAUSE_DATES
+					     : causes[l->net.failure]);
 }
 
 /* Hand the session's message on. Returns false if there is no room for it. */
@@ -165,7 +149,7 @@ static bool deliver(struct loop *l, struct moment now)
 	}
 	if (line->class == JSON_WARNING)
 		report_warning(&l->report, now);
-	else if (line->class == JSON_OTHER && l->config.session.v2)
+	else if (line->class == JSON_OTHER)
 		report_errors(&l->report);
 	return true;
 }
@@ -223,17 +207,15 @@ static void pump(struct loop *l, struct moment now)
 		 (e != SESSION_MORE || used > 0 || l->session.ending));
 	if (e == SESSION_ENDED) {
 		net_close(&l->net);
-		request_wipe(l->request);
+		request_end(l->request);
 	}
 }
 
 /* Read and hand on until the network has nothing more at once. */
-static void turn(struct loop *l, struct moment now)
+static void read_on(struct loop *l, struct moment now)
 {
 	uint64_t before;
 
-	if (session_tick(&l->session, now) == SESSION_DIAL)
-		dial(l, now);
 	do {
 		before = l->net.progress;
 		if (!l->holding && l->net.phase != NET_IDLE &&
@@ -244,6 +226,17 @@ static void turn(struct loop *l, struct moment now)
 		 l->net.progress != before);
 }
 
+/* What has come is read before a timer is judged: we may have been stopped. */
+static void turn(struct loop *l, struct moment now)
+{
+	read_on(l, now);
+	if (session_tick(&l->session, now) == SESSION_DIAL)
+		dial(l, now);
+	else if (!l->session.ending)
+		return;
+	read_on(l, now);
+}
+
 static uint64_t earliest(const struct loop *l, struct moment now)
 {
 	uint64_t t = session_deadline(&l->session);
@@ -252,6 +245,7 @@ static uint64_t earliest(const struct loop *l, struct moment now)
 
 	t = net < t ? net : t;
 	t = l->next_stats < t ? l->next_stats : t;
+	t = now.ms + ASLEEP < t ? now.ms + ASLEEP : t;
 	t = now.ms < l->next_read && l->next_read < t ? l->next_read : t;
 	return l->next_live < t ? l->next_live : t;
 }
@@ -299,8 +293,8 @@ static void be_patient(struct loop *l, bool has_read, struct moment now)
  * are let in afterwards too. */
 static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 {
-	uint64_t until = earliest(l, now),
-		 ms = until > now.ms ? until - now.ms : 0;
+	uint64_t until = earliest(l, now);
+	uint64_t ms = until > now.ms ? until - now.ms : 0;
 	struct timespec t = { (time_t)(ms / 1000),
 			      (long)(ms % 1000) * 1000000 };
 	sigset_t none, blocked;
@@ -311,28 +305,53 @@ static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 		p[0].fd = -1;
 	p[1] = poll_output(&l->out);
 	p[2] = poll_output(&l->notices);
-	if (ppoll(p, 3, until == UINT64_MAX ? NULL : &t, &none) < 0)
+	if (ppoll(p, 3, &t, &none) < 0)
 		p[0].revents = p[1].revents = p[2].revents = 0;
 	sigprocmask(SIG_SETMASK, &none, &blocked);
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
-static void periodic(struct loop *l, struct moment now)
+void loop_refused(struct loop *l)
 {
 	int call = sandbox_refused();
 
 	if (call >= 0)
 		log_line(LOG_ERROR,
-			 "system call %d was refused: please "
-			 "report this",
+			 "system call %d was refused: please report this",
 			 call);
-	if (stats_wanted != 0 || now.ms >= l->next_stats)
-		coverage_stats(&l->coverage);
+	if (l->net.resolve.refused >= 0)
+		log_line(LOG_ERROR,
+			 "system call %d was refused to a look-up: please "
+			 "report this",
+			 l->net.resolve.refused);
+	l->net.resolve.refused = -1;
+}
+
+static uint64_t stats_every(const struct loop *l)
+{
+	return l->config.stats > 0 ? l->config.stats : REPORT;
+}
+
+/* Statistics and report, asked for or due. */
+static void tell(struct loop *l, struct moment now)
+{
+	bool due = now.ms >= l->next_stats;
+
+	if (stats_wanted != 0 || (due && l->config.stats > 0))
+		coverage_stats(&l->coverage, now);
 	if (stats_wanted != 0)
 		coverage_log(&l->coverage, now);
+	if (stats_wanted != 0 || due)
+		coverage_write(&l->coverage, now);
 	stats_wanted = 0;
-	if (now.ms >= l->next_stats)
-		l->next_stats = now.ms + l->config.stats;
+	if (due)
+		l->next_stats = now.ms + stats_every(l);
+}
+
+static void periodic(struct loop *l, struct moment now)
+{
+	loop_refused(l);
+	tell(l, now);
 	if (now.ms >= l->next_live) {
 		coverage_live(&l->coverage, now);
 		l->next_live = now.ms + 1000;
@@ -351,6 +370,7 @@ static enum loop_end give_up(struct loop *l)
 	output_give_up(&l->out);
 	output_give_up(&l->notices);
 	lost = l->out.lost + l->notices.lost;
+	l->coverage.lost = lost;
 	s = lost == 1 ? " is" : "s are";
 	if (error == 0) {
 		log_line(LOG_ERROR,
@@ -379,9 +399,17 @@ static bool is_over(const struct loop *l)
 
 static void begin(struct loop *l, struct moment now)
 {
+	static const char *const secrets[] = {
+		[AUTH_OAUTH1] = NULL, /* its secrets are never sent */
+		[AUTH_BEARER] = "the token",
+		[AUTH_BASIC] = "the password",
+		[AUTH_NONE] = NULL,
+	};
+
+	if (!l->request->url.tls)
+		l->net.in_clear = secrets[l->request->auth];
 	l->net.fd = -1;
-	l->next_stats =
-	    l->config.stats > 0 ? now.ms + l->config.stats : UINT64_MAX;
+	l->next_stats = now.ms + stats_every(l);
 	l->next_live = l->config.live ? now.ms : UINT64_MAX;
 	l->report.session = &l->session;
 	l->report.request = l->request;
@@ -391,6 +419,7 @@ static void begin(struct loop *l, struct moment now)
 	l->coverage.out = &l->out;
 	l->coverage.notices = l->has_notices ? &l->notices : NULL;
 	session_init(&l->session, &l->config.session, now);
+	coverage_write(&l->coverage, now);
 }
 
 enum loop_end loop_run(struct loop *l)

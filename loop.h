@@ -13,7 +13,6 @@ struct loop_config {
 	uint64_t stats; /* ms between statistics lines; 0: at the end only */
 	bool live;      /* draw the live line */
 	bool discard;   /* count messages, but do not write them */
-	void (*forget)(void); /* wipes all secrets, in a look-up's child */
 };
 
 enum loop_end {
@@ -40,16 +39,19 @@ struct loop {
 	bool pause_said;  /* and not yet that it is over */
 	uint64_t next_stats, next_live, next_pause; /* to be told */
 	uint64_t next_read; /* not before, while a reader is a little late */
-	int signal; /* that ended the loop, or 0 */
+	int signal;         /* that ended the loop, or 0 */
 };
 
 /* Take over SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGPIPE, blocked but while the
  * loop waits. To be called once, at the start. */
 void loop_signals(void);
 
-/* Run to the end. request, out, notices, net.tls's anchors, config and
- * notices_file are set; all else is zero. */
+/* Run to the end. request, out, notices, net.tls's anchors, net.resolve,
+ * config and notices_file are set; all else is zero. */
 enum loop_end loop_run(struct loop *l);
+
+/* Say so if the kernel refused a call, here or to a look-up. */
+void loop_refused(struct loop *l);
 
 /* Ask the system for the time. */
 struct moment loop_now(void);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,41 +29,66 @@ const char *net_phase_text(enum net_phase p)
 	return text[p];
 }
 
-static void fail(struct net *c, const char *what)
+/* The reason is formatted as by printf, behind the peer's address. */
+__attribute__((format(printf, 3, 4))) static void
+fail(struct net *c, enum net_failure how, const char *format, ...)
 {
-	struct text t;
+	int n = snprintf(c->error, sizeof c->error, "%s%s", c->peer,
+			 c->peer[0] != '\0' ? ": " : "");
+	va_list ap;
 
-	text_init(&t, c->error, sizeof c->error);
-	text_str(&t, c->peer);
-	text_str(&t, c->peer[0] != '\0' ? ": " : "");
-	text_str(&t, what);
+	va_start(ap, format);
+	vsnprintf(c->error + n, sizeof c->error - (size_t)n, format, ap);
+	va_end(ap);
+	c->failure = how;
 	c->phase = NET_FAILED;
 }
 
-static void next_address(struct net *c, uint64_t now);
+void net_give_up(struct net *c, const char *why)
+{
+	c->peer[0] = '\0'; /* it has no part in it */
+	fail(c, NET_LOCAL, "%s", why);
+}
+
+bool net_random(struct net *c, void *p, size_t n)
+{
+	if (getentropy(p, n) == 0)
+		return true;
+	fail(c, NET_LOCAL, "no random numbers from the kernel: %s",
+	     strerror(errno));
+	return false;
+}
+
+static void next_address(struct net *c, struct moment now);
 
 /* Connected: TLS begins, or all is ready. */
-static void connected(struct net *c)
+static void connected(struct net *c, struct moment now)
 {
+	unsigned char seed[TLS_SEED];
+
 	c->deadline = c->until;
-	c->phase = c->url->tls ? NET_HANDSHAKE : NET_OPEN;
-	if (c->url->tls)
-		tls_begin(&c->tls, c->url->host, c->seed, c->unix_time);
-	explicit_bzero(c->seed, sizeof c->seed);
+	c->unix_time = now.unix_ms / 1000;
+	c->phase = NET_OPEN;
+	if (!c->url->tls)
+		return;
+	c->phase = NET_HANDSHAKE;
+	if (net_random(c, seed, sizeof seed))
+		tls_begin(&c->tls, c->url->host, seed, c->unix_time);
+	explicit_bzero(seed, sizeof seed);
 }
 
 /* This address is no good. With another one left it is tried at once. */
-static void address_failed(struct net *c, const char *what, uint64_t now)
+static void address_failed(struct net *c, const char *what, struct moment now)
 {
 	close(c->fd);
 	c->fd = -1;
-	fail(c, what);
+	fail(c, NET_NETWORK, "%s", what);
 	if (c->next < c->count)
 		next_address(c, now);
 }
 
 /* Start to connect, or look how it goes: connect tells when called again. */
-static void try_connect(struct net *c, uint64_t now)
+static void try_connect(struct net *c, struct moment now)
 {
 	const struct address *a = &c->list[c->next - 1];
 	struct sockaddr_in in = { .sin_family = AF_INET };
@@ -81,69 +107,97 @@ static void try_connect(struct net *c, uint64_t now)
 		    a->family == 4 ? sizeof in : sizeof in6) < 0)
 		e = errno;
 	if (e == 0 || e == EISCONN)
-		connected(c);
+		connected(c, now);
 	else if (e != EINPROGRESS && e != EALREADY && e != EINTR)
 		address_failed(c, strerror(e), now);
-	else if (now >= c->deadline)
+	else if (now.ms >= c->deadline)
 		address_failed(c, "no answer to the connection attempt", now);
+}
+
+/* Does what is sent there stay on this machine? 127.0.0.0/8, ::1, and the first
+ * in the form ::ffff:127.0.0.0/104. */
+static bool is_loopback(const struct address *a)
+{
+	static const unsigned char one[16] = { [15] = 1 };
+	static const unsigned char mapped[13] = { [10] = 255, 255, 127 };
+
+	return a->family == 4 ? a->ip[0] == 127
+			      : memcmp(a->ip, one, sizeof one) == 0 ||
+				    memcmp(a->ip, mapped, sizeof mapped) == 0;
+}
+
+static void set(int fd, int level, int name, int value)
+{
+	setsockopt(fd, level, name, &value, sizeof value);
 }
 
 /* The time left is shared by the addresses left, so that dead ones before a
  * good one cannot use up the attempt. */
-static void next_address(struct net *c, uint64_t now)
+static void next_address(struct net *c, struct moment now)
 {
-	uint64_t left = now < c->until ? c->until - now : 0;
+	uint64_t left = now.ms < c->until ? c->until - now.ms : 0;
 	uint64_t share = left / (c->count - c->next);
 	const struct address *a = &c->list[c->next++];
-	int family = a->family == 4 ? AF_INET : AF_INET6, on = 1;
+	int family = a->family == 4 ? AF_INET : AF_INET6;
 	char ip[INET6_ADDRSTRLEN];
 
-	snprintf(c->peer, sizeof c->peer, "%s port %u",
-		 inet_ntop(family, a->ip, ip, sizeof ip), c->url->port);
+	inet_ntop(family, a->ip, ip, sizeof ip);
+	snprintf(c->peer, sizeof c->peer, "%s port %u", ip, c->url->port);
+	if (c->in_clear != NULL && !is_loopback(a)) {
+		fail(c, NET_LOCAL,
+		     "%s would go over the network in the clear to %s; "
+		     "use https://",
+		     c->in_clear, ip);
+		return;
+	}
 	c->phase = NET_CONNECTING;
-	c->deadline = now + (share < CONNECT_MS ? share : CONNECT_MS);
+	c->deadline = now.ms + (share < CONNECT_MS ? share : CONNECT_MS);
 	c->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0) {
 		address_failed(c, strerror(errno), now);
 		return;
 	}
-	setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	/* A peer that vanishes is noticed within two minutes. */
+	set(c->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+	set(c->fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+	set(c->fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
 	/* Else a request in two parts waits 40 ms for the other's ACK. */
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	set(c->fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	try_connect(c, now);
 }
 
-void net_open(struct net *c, const struct http_url *url, uint64_t now,
-	      uint64_t until, void (*forget)(void))
+static void resolved(struct net *c, enum resolve_result r, struct moment now)
+{
+	if (r == RESOLVE_OK)
+		next_address(c, now);
+	else if (r == RESOLVE_GONE)
+		net_give_up(c, resolve_text(r));
+	else if (r != RESOLVE_MORE)
+		fail(c, NET_NETWORK, "%s", resolve_text(r));
+	else if (now.ms >= c->deadline)
+		fail(c, NET_NETWORK,
+		     "no name server answered within 10 seconds");
+}
+
+void net_open(struct net *c, const struct http_url *url, struct moment now,
+	      uint64_t until)
 {
 	c->url = url;
 	c->until = until;
-	c->deadline = now + RESOLVE_MS;
+	c->deadline = now.ms + RESOLVE_MS;
 	c->peer[0] = c->error[0] = '\0';
-	c->bad_certificate = c->cannot_send = c->blocked = false;
+	c->cannot_send = c->blocked = false;
 	c->from = c->n = 0;
 	c->next = 0;
+	c->count = 1;
 	c->fd = -1;
-	if (resolve_numeric(url->host, &c->list[0])) {
-		c->count = 1;
-		next_address(c, now);
-		return;
-	}
 	c->phase = NET_RESOLVING;
-	if (!resolve_start(&c->resolve, url->host, forget))
-		fail(c, strerror(errno));
-}
-
-static void step_resolve(struct net *c, uint64_t now)
-{
-	enum resolve_result r = resolve_read(&c->resolve, c->list, &c->count);
-
-	if (r == RESOLVE_OK)
+	if (resolve_numeric(url->host, &c->list[0]))
 		next_address(c, now);
-	else if (r != RESOLVE_MORE)
-		fail(c, resolve_text(r));
-	else if (now >= c->deadline)
-		fail(c, "no name server answered within 10 seconds");
+	else
+		resolved(c, resolve_ask(&c->resolve, url->host, url->rooted),
+			 now);
 }
 
 /* Send what TLS has ready. A failure to write is not yet the end: the server
@@ -175,18 +229,19 @@ static void receive(struct net *c)
 	c->from = 0;
 	c->n = k > 0 ? (size_t)k : 0;
 	if (k == 0 && c->phase == NET_HANDSHAKE)
-		fail(c, "closed by the server in the TLS handshake");
+		fail(c, NET_NETWORK,
+		     "closed by the server in the TLS handshake");
 	else if (k == 0 || (k < 0 && c->url->tls && errno != EAGAIN &&
 			    tls_peer_closed(&c->tls)))
 		c->phase = NET_ENDED;
 	else if (k < 0 && errno != EAGAIN && errno != EINTR)
-		fail(c, strerror(errno));
+		fail(c, NET_NETWORK, "%s", strerror(errno));
 }
 
 static void check_tls(struct net *c)
 {
 	enum tls_state state = tls_state(&c->tls);
-	char what[512], date[64] = "";
+	char date[64] = "";
 	time_t now = (time_t)c->unix_time;
 	struct tm tm;
 
@@ -199,11 +254,11 @@ static void check_tls(struct net *c)
 	if (c->tls.error == BR_ERR_X509_EXPIRED && gmtime_r(&now, &tm) != NULL)
 		strftime(date, sizeof date, "; the clock here says %Y-%m-%d",
 			 &tm);
-	c->bad_certificate = tls_error_is_certificate(c->tls.error);
-	snprintf(what, sizeof what, "%s (%s%s; TLS error %d)",
-		 tls_error_text(c->tls.error), c->url->host, date,
-		 c->tls.error);
-	fail(c, what);
+	fail(c,
+	     tls_error_is_certificate(c->tls.error) ? NET_CERTIFICATE
+						    : NET_NETWORK,
+	     "%s (%s%s; TLS error %d)", tls_error_text(c->tls.error),
+	     c->url->host, date, c->tls.error);
 }
 
 /* Receive once and feed what was received, up to the next decrypted bytes. */
@@ -224,10 +279,10 @@ static void step_open(struct net *c)
 	check_tls(c);
 }
 
-enum net_phase net_step(struct net *c, uint64_t now)
+enum net_phase net_step(struct net *c, struct moment now)
 {
 	if (c->phase == NET_RESOLVING)
-		step_resolve(c, now);
+		resolved(c, resolve_read(&c->resolve, c->list, &c->count), now);
 	else if (c->phase == NET_CONNECTING)
 		try_connect(c, now);
 	if (c->phase == NET_HANDSHAKE && c->from == c->n)
@@ -313,7 +368,6 @@ size_t net_write(struct net *c, const void *p, size_t n)
 
 void net_close(struct net *c)
 {
-	resolve_stop(&c->resolve);
 	if (c->fd >= 0 && c->url->tls && c->phase == NET_OPEN) {
 		tls_close(&c->tls);
 		send_records(c);

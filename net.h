@@ -4,6 +4,7 @@
 #define NET_H
 
 #include "http.h"
+#include "moment.h"
 #include "resolve.h"
 #include "tls.h"
 
@@ -27,20 +28,28 @@ enum net_phase {
 /* What the phase is called in an error: "while connecting". */
 const char *net_phase_text(enum net_phase p);
 
+/* How it failed. */
+enum net_failure {
+	NET_NETWORK,
+	NET_CERTIFICATE,
+	NET_LOCAL /* here: another attempt is no use */
+};
+
 struct net {
 	enum net_phase phase;
 	const struct http_url *url;
-	uint64_t unix_time;
-	unsigned char seed[TLS_SEED];
-	uint64_t deadline; /* of the look-up or of this address */
-	uint64_t until;    /* of the whole attempt */
+	const char *in_clear; /* "the token": it goes unencrypted, so to this
+			       * machine alone; NULL: to any. Set before. */
+	uint64_t unix_time;   /* when it was connected; judges certificates */
+	uint64_t deadline;    /* of the look-up or of this address */
+	uint64_t until;       /* of the whole attempt */
 	struct resolve resolve;
 	struct address list[ADDRESSES_MAX];
 	size_t count, next;
 	int fd;        /* -1 if there is none */
 	char peer[64]; /* "192.0.2.1 port 443" */
+	enum net_failure failure;
 	char error[640];
-	bool bad_certificate;
 	bool cannot_send;  /* a write failed; what comes is still read */
 	bool blocked;      /* without TLS: the socket took no more */
 	size_t from, n;    /* received bytes not yet fed to TLS */
@@ -49,14 +58,21 @@ struct net {
 	struct tls tls; /* anchors set by the caller, once */
 };
 
-/* Begin to connect. now is in milliseconds of the monotonic clock, until when
- * the attempt is over; unix_time judges certificates; forget() wipes secrets in
- * the look-up's child. net must be idle. */
-void net_open(struct net *c, const struct http_url *url, uint64_t now,
-	      uint64_t until, void (*forget)(void));
+/* Begin to connect; until is when the attempt is over, in ms of the monotonic
+ * clock. net must be idle, and resolve_begin have been called for resolve. */
+void net_open(struct net *c, const struct http_url *url, struct moment now,
+	      uint64_t until);
 
 /* Go as far as possible without waiting. */
-enum net_phase net_step(struct net *c, uint64_t now);
+enum net_phase net_step(struct net *c, struct moment now);
+
+/* End in NET_FAILED, for a reason that is here: NET_LOCAL. */
+void net_give_up(struct net *c, const char *why);
+
+/* Fill p[0..n-1], n <= 256, from getrandom(2). Without randomness neither TLS
+ * nor a signature is safe: then this is false, and the connection given up. */
+__attribute__((warn_unused_result)) bool net_random(struct net *c, void *p,
+						    size_t n);
 
 /* What to poll for before the next step, and until when. fd is -1 if there is
  * nothing. */

@@ -14,18 +14,15 @@ static bool is_unreserved(char c)
 
 void percent_encode(struct text *t, const char *p, size_t n)
 {
-	static const char hex[] = "0123456789ABCDEF";
-	char code[3] = { '%', 0, 0 };
 	size_t i;
 
 	for (i = 0; i < n; i++) {
 		if (is_unreserved(p[i])) {
 			text_mem(t, p + i, 1);
-			continue;
+		} else {
+			text_str(t, "%");
+			text_put_hex(t, p + i, 1, 'A');
 		}
-		code[1] = hex[(unsigned char)p[i] >> 4];
-		code[2] = hex[(unsigned char)p[i] & 15];
-		text_mem(t, code, sizeof code);
 	}
 }
 
@@ -168,7 +165,7 @@ void base64(struct text *t, const unsigned char *p, size_t n)
 }
 
 void oauth1_sign(const struct oauth1 *o, const struct oauth1_request *r,
-		 struct text *base, struct text *header)
+		 struct text *base, struct text *signature, struct text *header)
 {
 	const struct param oauth[OAUTH_PARAMS] = {
 		{ "oauth_consumer_key", o->consumer_key },
@@ -180,8 +177,6 @@ void oauth1_sign(const struct oauth1 *o, const struct oauth1_request *r,
 	};
 	struct param all[OAUTH_PARAMS + PARAMS_MAX];
 	unsigned char mac[SHA1_SIZE];
-	char signature[32];
-	struct text t;
 	size_t i, from = base->n;
 
 	memcpy(all, oauth, sizeof oauth);
@@ -189,8 +184,8 @@ void oauth1_sign(const struct oauth1 *o, const struct oauth1_request *r,
 	sort(all, OAUTH_PARAMS + r->nparams);
 	base_string(base, r, all, OAUTH_PARAMS + r->nparams);
 	hmac_sha1(&o->key, base->p + from, base->n - from, mac);
-	text_init(&t, signature, sizeof signature);
-	base64(&t, mac, sizeof mac);
+	base64(signature, mac, sizeof mac);
+	explicit_bzero(mac, sizeof mac);
 	text_str(header, "OAuth ");
 	for (i = 0; i < OAUTH_PARAMS; i++) {
 		text_str(header, oauth[i].name);
@@ -199,6 +194,6 @@ void oauth1_sign(const struct oauth1 *o, const struct oauth1_request *r,
 		text_str(header, "\", ");
 	}
 	text_str(header, "oauth_signature=\"");
-	encode(header, signature);
+	encode(header, signature->p);
 	text_str(header, "\"");
 }

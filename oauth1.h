@@ -9,7 +9,9 @@
 #include "text.h"
 
 #define PARAMS_MAX 64 /* parameters of one request, the query's included */
-#define KEY_SIZE 256  /* of a credential, its NUL included */
+#define KEY_SIZE 1024 /* of a credential, its NUL included */
+
+#define OAUTH1_SIGNATURE 28
 
 /* One request parameter, decoded; both strings are the caller's. */
 struct param {
@@ -50,11 +52,13 @@ void form_encode(struct text *t, const struct param *p, size_t n);
 void oauth1_key(struct oauth1 *o, const char *consumer_secret,
 		const char *token_secret);
 
-/* Append the signature base string (3.4.1) to base, then the value of the
+/* Append the signature base string (3.4.1) to base, its signature in base64
+ * (3.4.2), of OAUTH1_SIGNATURE bytes, to signature, and the value of the
  * Authorization header (3.5.1) to header. What does not fit sets full: the
  * request must then not be sent. */
 void oauth1_sign(const struct oauth1 *o, const struct oauth1_request *r,
-		 struct text *base, struct text *header);
+		 struct text *base, struct text *signature,
+		 struct text *header);
 
 /* Append standard base64 with padding (RFC 4648, section 4). */
 void base64(struct text *t, const unsigned char *p, size_t n);

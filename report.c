@@ -7,37 +7,52 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SKEW 300u /* seconds that clocks may differ */
+#define SKEW 300u        /* seconds that clocks may differ */
+#define VALUE_MAX 128u   /* bytes of a header's value */
+#define ERRORS_MAX 4096u /* bytes of an object that may tell of errors */
 
 /* A header as it was sent or came, without the credentials. */
 static void log_head(const char *mark, const char *p, size_t n)
 {
-	static const char secret[] = "Authorization:";
-	char text[512];
+	const char *line;
+	char shown[512];
 	struct text t;
-	const char *end;
+	size_t size;
 
-	while (n > 0 && (end = memchr(p, '\n', n)) != NULL) {
-		size_t line = (size_t)(end - p);
-
-		if (line > 0 && p[line - 1] == '\r')
-			line--;
-		text_init(&t, text, sizeof text);
-		if (line >= sizeof secret &&
-		    text_is_word(p, sizeof secret - 1, secret))
-			text_str(&t, "Authorization: (left out)");
-		else
-			text_printable(&t, p, line);
-		if (line > 0)
-			log_line(LOG_DEBUG, "%s %s", mark, text);
-		n -= (size_t)(end + 1 - p);
-		p = end + 1;
+	while ((line = request_next_line(&p, &n, &size)) != NULL) {
+		text_init(&t, shown, sizeof shown);
+		log_foreign(&t, line, size);
+		if (size > 0)
+			log_line(LOG_DEBUG, "%s %s", mark, shown);
 	}
 }
 
 void report_request(const struct report *r)
 {
 	log_head(">", r->request->head, r->request->head_n);
+}
+
+static void put_value(struct text *t, struct http_value v)
+{
+	log_foreign(t, v.p, v.n < VALUE_MAX ? v.n : VALUE_MAX);
+}
+
+/* Once: a 200 that will hardly have messages. */
+static void tell_type(const struct http_head *h)
+{
+	static bool told;
+	char type[4 * VALUE_MAX];
+	struct text t;
+
+	if (told || !h->other_type)
+		return;
+	told = true;
+	text_init(&t, type, sizeof type);
+	put_value(&t, h->field[HTTP_CONTENT_TYPE]);
+	log_line(LOG_INFO,
+		 "the response is %s, not lines of JSON; this may help: "
+		 "-H 'Accept: application/json'",
+		 type);
 }
 
 void report_opened(const struct report *r)
@@ -48,6 +63,7 @@ void report_opened(const struct report *r)
 		 r->net->peer, r->request->url.tls ? ", TLS 1.2 " : "",
 		 r->request->url.tls ? tls_suite(&r->net->tls) : "");
 	log_head("<", s->head.bytes, s->head.n);
+	tell_type(&s->head);
 }
 
 static double seconds(uint64_t ms)
@@ -67,7 +83,7 @@ void report_bad_line(const struct report *r)
 	struct text t;
 
 	text_init(&t, beginning, sizeof beginning);
-	text_printable(&t, line->p, line->n < 120 ? line->n : 120);
+	log_foreign(&t, line->p, line->n < 120 ? line->n : 120);
 	if (line->size > LINE_MAX_SIZE)
 		log_line(LOG_ERROR,
 			 "a line of %" PRIu64 " bytes is too long, not "
@@ -81,17 +97,16 @@ void report_bad_line(const struct report *r)
 			 beginning);
 }
 
-/* A string of a notice, for a log line. */
-static const char *find(const struct report *r, const char *const *path,
-			char *buf, size_t size)
+/* Append a value of the line, of a path of keys; false if it has none. */
+static bool put_found(struct text *t, const struct report *r,
+		      const char *const *path)
 {
 	struct json_value v;
-	struct text t;
 
-	text_init(&t, buf, size);
-	if (json_find((const char *)r->session->line.p, path, &v))
-		text_printable(&t, v.p, v.n);
-	return buf;
+	if (!json_find((const char *)r->session->line.p, path, &v))
+		return false;
+	log_foreign(t, v.p, v.n);
+	return true;
 }
 
 void report_warning(const struct report *r, struct moment now)
@@ -100,95 +115,75 @@ void report_warning(const struct report *r, struct moment now)
 	static const char *const full[] = { "warning", "percent_full", NULL };
 	static uint64_t last;
 	char a[64], b[16];
+	struct text t;
 
 	if (last != 0 && now.ms - last < 60000)
 		return;
 	last = now.ms;
+	text_init(&t, a, sizeof a);
+	put_found(&t, r, code);
+	text_init(&t, b, sizeof b);
+	put_found(&t, r, full);
 	log_line(LOG_INFO,
-		 "the server warns: %s, its queue for us is %s%% full",
-		 find(r, code, a, sizeof a), find(r, full, b, sizeof b));
+		 "the server warns: %s, its queue for us is %s%% full", a, b);
 }
 
 void report_errors(const struct report *r)
 {
-	static const char *const title[] = { "errors", "title", NULL };
-	static const char *const detail[] = { "errors", "detail", NULL };
-	char a[128], b[512];
+	static const char *const parts[][3] = {
+		{ "errors", "title", NULL },
+		{ "errors", "detail", NULL },
+		{ "errors", "message", NULL }, /* of v1.1 */
+		{ "errors", "code", NULL },
+		{ "error", NULL, NULL }, /* of others */
+	};
+	char said[640];
+	struct text t;
+	size_t i, had;
 
-	find(r, title, a, sizeof a);
-	find(r, detail, b, sizeof b);
-	if (*a != '\0' || *b != '\0')
-		log_line(LOG_INFO, "the service says: %s: %s", a, b);
-}
-
-/* The first place of word in p[0..n-1], or n. */
-static size_t find_word(const char *p, size_t n, const char *word)
-{
-	size_t size = strlen(word), i;
-
-	for (i = 0; size > 0 && i + size <= n; i++)
-		if (text_is_word(p + i, size, word))
-			return i;
-	return n;
-}
-
-/* Of a problem (RFC 9457) that came whole, title and detail. */
-static bool put_problem(struct text *t, const struct session *s)
-{
-	static const char *const title[] = { "title", NULL };
-	static const char *const detail[] = { "detail", NULL };
-	static struct json_scan scan;
-	struct json_value a, b;
-	size_t at = 0, from;
-
-	json_init(&scan, "");
-	do {
-		from = at;
-		at += json_scan(&scan, (const unsigned char *)s->excerpt + at,
-				s->excerpt_n - at);
-	} while (at > from && at < s->excerpt_n);
-	if (scan.place != JSON_DONE || !json_find(s->excerpt, detail, &b))
-		return false;
-	json_find(s->excerpt, title, &a);
-	text_str(t, ": ");
-	text_printable(t, a.p, a.n);
-	text_str(t, ": ");
-	text_printable(t, b.p, b.n);
-	return true;
-}
-
-/* What the server said, up to where it repeats our credentials. */
-static void put_excerpt(struct text *t, const struct report *r)
-{
-	const struct session *s = r->session;
-	const char *own = r->request->authorization;
-	const char *const stop[] = { r->request->oauth.consumer_key,
-				     r->request->oauth.token,
-				     own + strcspn(own, " "),
-				     "oauth_signature" };
-	size_t n = s->excerpt_n, i;
-	bool cut;
-
-	for (i = 0; i < sizeof stop / sizeof stop[0]; i++)
-		n = find_word(s->excerpt, n, stop[i]);
-	if (n == s->excerpt_n && put_problem(t, s))
+	if (r->session->line.n > ERRORS_MAX)
 		return;
-	cut = n < s->excerpt_n;
+	text_init(&t, said, sizeof said);
+	for (i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+		had = t.n;
+		text_str(&t, had > 0 ? ": " : "");
+		if (!put_found(&t, r, parts[i]))
+			text_cut(&t, had);
+	}
+	if (t.n > 0)
+		log_line(LOG_INFO, "the service says: %s", said);
+}
+
+/* The first kilobyte of what the server said. */
+static void put_excerpt(struct text *t, const struct session *s)
+{
+	size_t n = s->excerpt_n;
+
 	while (n > 0 && (unsigned char)s->excerpt[n - 1] <= ' ')
 		n--;
-	text_str(t, n > 0 || cut ? ": " : "");
-	text_printable(t, s->excerpt, n);
-	text_str(t, cut ? " (the rest repeats the request)" : "");
+	text_str(t, n > 0 ? ": " : "");
+	log_foreign(t, s->excerpt, n);
 }
 
 /* What usually helps. */
-static const char *advice(int status)
+static const char *advice(int status, const struct request *r)
 {
+	static const char *const credentials[] = {
+		[AUTH_OAUTH1] = "check the four credentials and the clock",
+		[AUTH_BEARER] = "check the bearer token",
+		[AUTH_BASIC] = "check user and password",
+		[AUTH_NONE] = "it wants credentials: see --auth",
+	};
 	static const struct {
 		int status;
 		const char *text;
 	} list[] = {
-		{ 401, "check the four credentials and the clock" },
+		{ 201, "Created, but that is no stream" },
+		{ 202, "Accepted for later, but that is no stream" },
+		{ 203, "changed by a proxy on its way, so not what was sent" },
+		{ 204, "No Content: there is no stream" },
+		{ 205, "Reset Content: there is no stream" },
+		{ 206, "Partial Content, but that is no stream" },
 		{ 403, "this account may not use this endpoint" },
 		{ 404, "there is nothing at this URL; check -u" },
 		{ 406, "the server does not accept one of the parameters" },
@@ -198,9 +193,16 @@ static const char *advice(int status)
 	};
 	size_t i;
 
+	if (status == 401)
+		return credentials[r->auth];
+	if ((status == 403 || status == 404 || status == 410) &&
+	    strcmp(r->url.host, "stream.twitter.com") == 0)
+		return "Twitter has given this endpoint up; X's own is --v2";
 	for (i = 0; i < sizeof list / sizeof list[0]; i++)
 		if (list[i].status == status)
 			return list[i].text;
+	if (status < 300)
+		return "a success, but no stream";
 	return status < 400 ? "redirects are not followed, because of the "
 			      "credentials"
 			    : "see what the server says";
@@ -216,14 +218,14 @@ static void put_status(struct text *t, const struct report *r,
 
 	text_str(t, "HTTP status ");
 	text_u64(t, (uint64_t)s->head.status);
-	if (s->head.location[0] != '\0') {
+	if (s->head.field[HTTP_LOCATION].n > 0) {
 		text_str(t, " to ");
-		text_str(t, s->head.location);
+		put_value(t, s->head.field[HTTP_LOCATION]);
 	}
-	put_excerpt(t, r);
+	put_excerpt(t, s);
 	if (s->verdict == BACKOFF_FATAL) {
 		text_str(t, " - ");
-		text_str(t, advice(s->head.status));
+		text_str(t, advice(s->head.status, r->request));
 	}
 	if (s->head.status == 401 && there != 0 && skew > SKEW) {
 		text_str(t, " - the clock here is ");
@@ -234,6 +236,38 @@ static void put_status(struct text *t, const struct report *r,
 	}
 }
 
+/* A disconnect message: its code, what Twitter's documentation says of it, and
+ * the server's own reason. */
+static void put_disconnect(struct text *t, const struct session *s)
+{
+	static const char *const meaning[] = {
+		NULL,
+		"the server shuts down, perhaps to start anew",
+		"too many streams of this endpoint at once",
+		"closed through a control stream",
+		"this client read too slowly",
+		"this client seems to have disconnected itself",
+		"a token was revoked",
+		"the same credentials connected elsewhere",
+		"reserved for Twitter itself",
+		"all that was asked for was delivered",
+		"an internal fault of the server",
+		"an internal fault of the server",
+		"the server had too much to do and shed load",
+	};
+
+	text_str(t, "the server sent a disconnect message, code ");
+	text_u64(t, s->code);
+	if (s->code < sizeof meaning / sizeof meaning[0] &&
+	    meaning[s->code] != NULL) {
+		text_str(t, " (");
+		text_str(t, meaning[s->code]);
+		text_str(t, ")");
+	}
+	text_str(t, s->said_n > 0 ? ": " : "");
+	log_foreign(t, s->said, s->said_n);
+}
+
 /* Why the connection ended, in full. */
 static void put_cause(struct text *t, const struct report *r, struct moment now)
 {
@@ -242,22 +276,26 @@ static void put_cause(struct text *t, const struct report *r, struct moment now)
 	switch (s->cause) {
 	case CAUSE_NETWORK:
 	case CAUSE_CERTIFICATE:
+	case CAUSE_DATES:
+	case CAUSE_LOCAL:
 		text_str(t, r->net->error);
 		break;
 	case CAUSE_PROTOCOL:
 		text_str(t, "the response breaks the protocol: ");
-		text_str(t, http_error_text(s->http_error));
+		text_str(t, s->http_error);
+		text_str(t, s->head.refused.n > 0 ? ": " : "");
+		put_value(t, s->head.refused);
 		break;
 	case CAUSE_STATUS:
 		put_status(t, r, now);
 		break;
 	case CAUSE_DISCONNECT:
-		text_str(t, "the server sent a disconnect message, code ");
-		text_u64(t, s->code);
+		put_disconnect(t, s);
 		break;
 	case CAUSE_TIMEOUT:
-		text_str(t, cause_text(s->cause));
-		text_str(t, " (");
+		text_str(t, "no response within ");
+		text_u64(t, s->patience / 1000);
+		text_str(t, " seconds (");
 		text_str(t, net_phase_text(r->net->phase));
 		text_str(t, ")");
 		break;
@@ -294,6 +332,12 @@ void report_ended(const struct report *r, struct moment now)
 
 	text_init(&t, why, sizeof why);
 	put_cause(&t, r, now);
+	if (s->cut > 0) {
+		text_str(&t, " (");
+		text_u64(&t, s->cut);
+		text_str(&t, s->cut == 1 ? " byte" : " bytes");
+		text_str(&t, " of a message came and are not written)");
+	}
 	if (r->net->phase == NET_FAILED && r->net->tls.error != 0)
 		log_handshake(&r->net->tls);
 	if (s->verdict == BACKOFF_COMPLETE)

@@ -38,17 +38,21 @@ const char *request_url(struct request *r, const char *url)
 
 bool request_param(struct request *r, const char *name, const char *value)
 {
+	if (r->nparams == PARAMS_MAX)
+		return false;
+	r->params[r->nparams++] = (struct param){ name, value };
+	return true;
+}
+
+static bool has_header(const struct request *r, const char *name)
+{
 	size_t i;
 
-	for (i = 0; i < r->nparams; i++)
-		if (strcmp(r->params[i].name, name) == 0)
-			break;
-	if (i == PARAMS_MAX)
-		return false;
-	r->params[i].name = name;
-	r->params[i].value = value;
-	r->nparams += i == r->nparams;
-	return true;
+	for (i = 0; i < r->nheaders; i++)
+		if (text_is_word(r->headers[i], strcspn(r->headers[i], ":"),
+				 name))
+			return true;
+	return false;
 }
 
 /* The request line and all headers but those of a body. */
@@ -65,8 +69,9 @@ static void put_head(const struct request *r, struct text *t)
 	text_str(t, form);
 	text_str(t, " HTTP/1.1\r\nHost: ");
 	http_host(t, &r->url);
-	text_str(t, "\r\nUser-Agent: tstream/" TSTREAM_VERSION
-		    "\r\nAccept-Encoding: identity\r\n");
+	if (!has_header(r, "User-Agent"))
+		text_str(t, "\r\nUser-Agent: tstream/" TSTREAM_VERSION);
+	text_str(t, "\r\nAccept-Encoding: identity\r\n");
 	for (i = 0; i < r->nheaders; i++) {
 		text_str(t, r->headers[i]);
 		text_str(t, "\r\n");
@@ -78,8 +83,8 @@ static void put_oauth(struct request *r, struct text *t, struct text *base,
 		      const char *nonce, uint64_t unix_time)
 {
 	struct param all[PARAMS_MAX];
-	char stamp[24];
-	struct text time;
+	char stamp[24], mac[OAUTH1_SIGNATURE + 1];
+	struct text time, signature;
 	struct oauth1_request sign = {
 		r->get ? "GET" : "POST", r->url.base, all,
 		r->nquery + r->nparams,  nonce,       stamp
@@ -89,7 +94,26 @@ static void put_oauth(struct request *r, struct text *t, struct text *base,
 	text_u64(&time, unix_time);
 	memcpy(all, r->query, r->nquery * sizeof all[0]);
 	memcpy(all + r->nquery, r->params, r->nparams * sizeof all[0]);
-	oauth1_sign(&r->oauth, &sign, base, t);
+	text_init(&signature, mac, sizeof mac);
+	oauth1_sign(&r->oauth, &sign, base, &signature, t);
+	secret_set(&r->secrets, SECRET_SIGNATURE, mac, signature.n);
+	explicit_bzero(mac, sizeof mac);
+}
+
+void request_oauth1(struct request *r, const char *consumer_key,
+		    const char *consumer_secret, const char *token,
+		    const char *token_secret)
+{
+	struct text t;
+
+	r->auth = AUTH_OAUTH1;
+	text_init(&t, r->oauth.consumer_key, sizeof r->oauth.consumer_key);
+	text_str(&t, consumer_key);
+	secret_set(&r->secrets, SECRET_CONSUMER_KEY, t.p, t.n);
+	text_init(&t, r->oauth.token, sizeof r->oauth.token);
+	text_str(&t, token);
+	secret_set(&r->secrets, SECRET_TOKEN, t.p, t.n);
+	oauth1_key(&r->oauth, consumer_secret, token_secret);
 }
 
 void request_bearer(struct request *r, const char *token)
@@ -100,12 +124,14 @@ void request_bearer(struct request *r, const char *token)
 	text_init(&t, r->authorization, sizeof r->authorization);
 	text_str(&t, "Bearer ");
 	text_str(&t, token);
+	secret_set(&r->secrets, SECRET_TOKEN, token, strlen(token));
 }
 
 void request_basic(struct request *r, const char *user, const char *password)
 {
 	char pair[2 * KEY_SIZE];
 	struct text t;
+	size_t from;
 
 	r->auth = AUTH_BASIC;
 	text_init(&t, pair, sizeof pair);
@@ -114,7 +140,10 @@ void request_basic(struct request *r, const char *user, const char *password)
 	text_str(&t, password);
 	text_init(&t, r->authorization, sizeof r->authorization);
 	text_str(&t, "Basic ");
+	from = t.n;
 	base64(&t, (const unsigned char *)pair, strlen(pair));
+	secret_set(&r->secrets, SECRET_BASIC, t.p + from, t.n - from);
+	secret_set(&r->secrets, SECRET_PASSWORD, password, strlen(password));
 	explicit_bzero(pair, sizeof pair);
 }
 
@@ -158,7 +187,43 @@ bool request_build(struct request *r, const char *nonce, uint64_t unix_time)
 	return !head.full && !body.full && !base.full;
 }
 
+const char *request_next_line(const char **p, size_t *n, size_t *size)
+{
+	static const char shown[] = "Authorization: (left out)";
+	const size_t name = sizeof "Authorization:" - 1;
+	const char *line = *p, *end = memchr(line, '\n', *n);
+
+	if (*n == 0)
+		return NULL;
+	*size = end == NULL ? *n : (size_t)(end - line);
+	*p += *size + (end != NULL);
+	*n -= *size + (end != NULL);
+	if (end != NULL && *size > 0 && end[-1] == '\r')
+		--*size;
+	if (*size < name || memcmp(line, shown, name) != 0)
+		return line;
+	*size = sizeof shown - 1;
+	return shown;
+}
+
 void request_wipe(struct request *r)
 {
 	explicit_bzero(r->head, r->head_n);
+	explicit_bzero(r->body, r->body_n);
+	explicit_bzero(r->base, r->base_n);
+	r->head_n = r->body_n = r->base_n = 0;
+}
+
+void request_end(struct request *r)
+{
+	request_wipe(r);
+	secret_wipe(&r->secrets, SECRET_SIGNATURE);
+}
+
+void request_forget(struct request *r)
+{
+	request_wipe(r);
+	explicit_bzero(&r->oauth, sizeof r->oauth);
+	explicit_bzero(r->authorization, sizeof r->authorization);
+	explicit_bzero(&r->secrets, sizeof r->secrets);
 }

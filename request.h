@@ -5,6 +5,7 @@
 
 #include "http.h"
 #include "oauth1.h"
+#include "secret.h"
 
 #define TSTREAM_VERSION "1.0"
 #define REQUEST_HEADERS 16                  /* of the caller's own */
@@ -22,8 +23,9 @@ struct request {
 	size_t nquery;
 	char decoded[sizeof((struct http_url *)0)->query + 2 * PARAMS_MAX];
 	enum auth auth;
-	struct oauth1 oauth;      /* for AUTH_OAUTH1 */
-	char authorization[1024]; /* the header's value for _BEARER, _BASIC */
+	struct oauth1 oauth;              /* for AUTH_OAUTH1 */
+	char authorization[3 * KEY_SIZE]; /* the value for _BEARER, _BASIC */
+	struct secrets secrets;           /* of all that is sent */
 	const char *headers[REQUEST_HEADERS]; /* "Name: value", the caller's */
 	size_t nheaders;
 	/* What request_build makes: */
@@ -35,18 +37,37 @@ struct request {
 /* Set the URL. Returns NULL, or what is wrong with it. */
 const char *request_url(struct request *r, const char *url);
 
-/* Set a parameter; one of that name is replaced. False: there are too many. */
+/* Add a parameter; one of that name may be there. False: there are too many. */
 bool request_param(struct request *r, const char *name, const char *value);
 
-/* Set what AUTH_BEARER or AUTH_BASIC (RFC 6750, 2.1; RFC 7617, 2) sends. */
+/* Take the credentials of AUTH_OAUTH1, AUTH_BEARER or AUTH_BASIC (RFC 5849; RFC
+ * 6750, 2.1; RFC 7617, 2): strings of less than KEY_SIZE bytes, which stay the
+ * caller's to wipe. */
+void request_oauth1(struct request *r, const char *consumer_key,
+		    const char *consumer_secret, const char *token,
+		    const char *token_secret);
 void request_bearer(struct request *r, const char *token);
 void request_basic(struct request *r, const char *user, const char *password);
 
 /* Write head, body and base for one attempt. nonce is of letters and digits,
- * unix_time in seconds. Returns false if it does not fit. */
-bool request_build(struct request *r, const char *nonce, uint64_t unix_time);
+ * unix_time in seconds. Returns false if it does not fit, and so must not be
+ * sent. */
+__attribute__((warn_unused_result)) bool
+request_build(struct request *r, const char *nonce, uint64_t unix_time);
 
-/* Wipe what request_build wrote, which has a signature in it. */
+/* The next line of a head or body of *n bytes at *p, which are moved behind it:
+ * size bytes without its end, or for a person what stands for the
+ * Authorization line. The bytes are the request's. NULL: there are no more. */
+const char *request_next_line(const char **p, size_t *n, size_t *size);
+
+/* Wipe what request_build made: head, body and base. What a server may yet say
+ * of it is still kept from the log. */
 void request_wipe(struct request *r);
+
+/* The attempt is over and told of: wipe its signature too. */
+void request_end(struct request *r);
+
+/* Wipe all that came with the credentials, and what was made of it. */
+void request_forget(struct request *r);
 
 #endif

@@ -1,12 +1,19 @@
-/* Look a host name up without blocking. The C library's resolver blocks and
- * parses foreign bytes, so it runs in a short-lived child process that has
- * forgotten the credentials and can only write to a pipe. */
+/* Look host names up without blocking.
+ *
+ * The C library's resolver blocks, needs a heap and parses foreign bytes, so it
+ * runs in processes of its own: a supervisor, forked at the very start, before
+ * any credential is read, and a worker that it forks for each look-up. Neither
+ * ever held a secret, and what stands in the environment is wiped there. A
+ * worker that dies, hangs or was taken over is followed by a fresh one.
+ *
+ * An answer that was cut to fit into UDP is asked for by TCP where the C
+ * library does that: musl since 1.2.4. */
 #ifndef RESOLVE_H
 #define RESOLVE_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
+#include <stdint.h>
 
 #define ADDRESSES_MAX 16 /* of one name; more are left out */
 
@@ -20,7 +27,8 @@ enum resolve_result {
 	RESOLVE_MORE,      /* no answer yet */
 	RESOLVE_NO_NAME,   /* there is no such host */
 	RESOLVE_NO_ANSWER, /* the name servers do not say */
-	RESOLVE_FAILED,    /* the look-up itself went wrong */
+	RESOLVE_FAILED,    /* this look-up went wrong */
+	RESOLVE_GONE,      /* nor can there be another one */
 	RESOLVE_RESULTS
 };
 
@@ -28,30 +36,41 @@ enum resolve_result {
 const char *resolve_text(enum resolve_result r);
 
 struct resolve {
-	pid_t pid; /* of the child, 0 if there is none */
-	int fd;    /* to poll for reading while there is */
-	size_t n;
-	unsigned char buf[1 + ADDRESSES_MAX * sizeof(struct address)];
+	int fd;          /* to poll for reading while a look-up is on */
+	uint32_t number; /* of the last question; others' answers are dropped */
+	int refused;     /* a system call that a worker was refused, or -1 */
 };
 
-/* Start to look host up. In the child forget() is called first, and must wipe
- * whatever is secret. Returns false, with errno, if no child could be had. */
-bool resolve_start(struct resolve *r, const char *host, void (*forget)(void));
+/* One message of a worker. */
+struct resolve_answer {
+	uint32_t number;
+	int32_t refused;
+	uint32_t result, count;
+	struct address list[ADDRESSES_MAX];
+};
 
-/* Take what the child has answered. RESOLVE_OK means at least one address in
- * list, which has room for ADDRESSES_MAX; on all but RESOLVE_MORE the child is
- * gone. */
+/* Start the look-up processes: to be called first of all, once. They end with
+ * the caller. Returns false, with errno, if they cannot be had. */
+__attribute__((warn_unused_result)) bool resolve_begin(struct resolve *r);
+
+/* Ask for the addresses of host; rooted: it has a dot at its end, and no search
+ * list is applied. What was asked before is forgotten. Returns RESOLVE_MORE,
+ * _FAILED or _GONE. */
+enum resolve_result resolve_ask(struct resolve *r, const char *host,
+				bool rooted);
+
+/* Take an answer. RESOLVE_OK means at least one address in list, which has room
+ * for ADDRESSES_MAX. */
 enum resolve_result resolve_read(struct resolve *r, struct address *list,
 				 size_t *count);
 
-/* Judge a child's whole answer, p[0..n-1]: what resolve_read returns. */
-enum resolve_result resolve_parse(const unsigned char *p, size_t n,
+/* Judge the n bytes of a message: what resolve_read returns, and RESOLVE_MORE
+ * for an answer to another question. */
+enum resolve_result resolve_judge(struct resolve *r,
+				  const struct resolve_answer *a, size_t n,
 				  struct address *list, size_t *count);
 
-/* Is the host an IP address? Then no child is needed. */
+/* Is the host an IP address? Then there is nothing to ask. */
 bool resolve_numeric(const char *host, struct address *a);
-
-/* End the child, if there is one. */
-void resolve_stop(struct resolve *r);
 
 #endif

@@ -1,13 +1,12 @@
 #include "roots.h"
 
 #include "roots_builtin.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
-
-#define DAYS_TO_1970 719528 /* BearSSL counts from the year 0 */
 
 void roots_builtin(struct roots *r)
 {
@@ -81,10 +80,10 @@ static void take_key(struct roots *r, br_x509_trust_anchor *ta,
 
 static bool is_expired(const struct roots *r)
 {
-	uint64_t days = r->x509.notafter_days;
+	uint64_t end =
+	    (uint64_t)r->x509.notafter_days * 86400 + r->x509.notafter_seconds;
 
-	return (days - DAYS_TO_1970) * 86400 + r->x509.notafter_seconds <
-	       r->now;
+	return end < r->now + (uint64_t)TLS_1970 * 86400;
 }
 
 static void end_certificate(struct roots *r)

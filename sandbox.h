@@ -1,25 +1,39 @@
-/* What the process gives up once it has started, so that a fault in a parser
- * gains nothing: system calls that it never makes (seccomp), files and ports
- * that it never needs (Landlock). A static binary brings its C library along,
- * so the list of calls does not change behind its back. */
+/* What a process gives up for good before it reads foreign bytes, so that a
+ * fault in a parser gains little: system calls that it never makes, and
+ * arguments that it never gives them (seccomp); files and ports that it never
+ * needs (Landlock). The lists of calls are those of musl, which a static binary
+ * brings along; they cover x86-64, i386, arm, aarch64, riscv64, mips, ppc64le
+ * and s390x. Landlock needs no list. */
 #ifndef SANDBOX_H
 #define SANDBOX_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct sandbox {
-	bool calls;   /* system calls are limited */
-	int landlock; /* the kernel's version of Landlock, 0 if it has none */
+#define SANDBOX_FILES 3
+
+struct sandbox_needs {
+	/* Look names up: UDP, memory, reading resolv.conf, hosts and
+	 * nsswitch.conf of /etc where they are now. Else: stream. */
+	bool names;
+	uint16_t port; /* the only one that TCP may connect to */
+	/* Files that are opened anew for writing, or NULL: their folders are
+	 * written to, of a name with % the part before it. With none of them no
+	 * file can be opened at all. What is no regular file is not replaced,
+	 * and nothing beside it is written. */
+	const char *write[SANDBOX_FILES];
 };
 
-/* Give up, for good and for all children: every system call outside the list
- * (an unknown one fails with ENOSYS; those that start or trace programs kill);
- * opening files but to read below /etc, /run and where links from
- * /etc/resolv.conf and /etc/hosts lead; TCP to other ports than this one. What
- * the kernel cannot do is left out, and said in the result; with glibc it is
- * nothing at all. no_new_privs must be set. */
-struct sandbox sandbox_enter(uint16_t port);
+struct sandbox {
+	bool calls;   /* system calls are limited */
+	int landlock; /* the kernel's version of Landlock, 0 if it has none;
+		       * ports are limited from 4 on */
+};
+
+/* Give up, for this process and its children, all that is not needed. A refused
+ * call fails with ENOSYS; one that starts or traces programs kills. What the
+ * kernel cannot do is left out, and said in the result. */
+struct sandbox sandbox_enter(const struct sandbox_needs *needs);
 
 /* The number of a call that was refused, told once, else -1. */
 int sandbox_refused(void);

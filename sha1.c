@@ -60,21 +60,12 @@ void sha1_init(struct sha1 *s)
 void sha1_update(struct sha1 *s, const void *p, size_t n)
 {
 	const unsigned char *b = p;
-	size_t have = s->n % SHA1_BLOCK, take;
+	size_t i;
 
-	s->n += n;
-	while (n > 0) {
-		take = SHA1_BLOCK - have;
-		if (take > n)
-			take = n;
-		memcpy(s->block + have, b, take);
-		b += take;
-		n -= take;
-		have += take;
-		if (have == SHA1_BLOCK) {
+	for (i = 0; i < n; i++) {
+		s->block[s->n++ % SHA1_BLOCK] = b[i];
+		if (s->n % SHA1_BLOCK == 0)
 			compress(s->h, s->block);
-			have = 0;
-		}
 	}
 }
 

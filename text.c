@@ -39,21 +39,65 @@ void text_u64(struct text *t, uint64_t v)
 	text_mem(t, digits + i, sizeof digits - i);
 }
 
-void text_printable(struct text *t, const void *p, size_t n)
+void text_cut(struct text *t, size_t n)
 {
-	static const char hex[] = "0123456789abcdef";
+	t->n = n;
+	t->p[n] = '\0';
+}
+
+static char hex_digit(int v, char ten)
+{
+	return (char)(v < 10 ? '0' + v : ten + v - 10);
+}
+
+void text_put_hex(struct text *t, const void *p, size_t n, char ten)
+{
 	const unsigned char *b = p;
-	char code[4] = { '\\', 'x', 0, 0 };
+	char digits[2];
 	size_t i;
 
-	for (i = 0; i < n && t->cap - t->n > sizeof code; i++) {
-		if (b[i] >= 0x20 && b[i] < 0x7f && b[i] != '\\') {
-			text_mem(t, b + i, 1);
+	for (i = 0; i < n; i++) {
+		digits[0] = hex_digit(b[i] >> 4, ten);
+		digits[1] = hex_digit(b[i] & 15, ten);
+		text_mem(t, digits, sizeof digits);
+	}
+}
+
+/* Is the character of size bytes at p safe to show? */
+static bool is_shown(const unsigned char *p, size_t size)
+{
+	static const struct {
+		uint32_t first, last;
+	} hidden[] = {
+		{ 0x00, 0x1f },     { 0x7f, 0x9f },     { 0x61c, 0x61c },
+		{ 0x200e, 0x200f }, { 0x2028, 0x202e }, { 0x2066, 0x2069 },
+		{ 0xfdd0, 0xfdef }, { 0xfeff, 0xfeff },
+	};
+	uint32_t c = size == 1 ? p[0] : p[0] & (0x7fu >> size);
+	size_t i;
+
+	for (i = 1; i < size; i++)
+		c = c << 6 | (p[i] & 0x3f);
+	for (i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
+		if (c >= hidden[i].first && c <= hidden[i].last)
+			return false;
+	return size > 0 && (c & 0xfffe) != 0xfffe;
+}
+
+void text_printable(struct text *t, const void *p, size_t n)
+{
+	const unsigned char *b = p;
+	size_t i, size;
+
+	for (i = 0; i < n && t->cap - t->n > 4; i += size) {
+		size = text_utf8(b + i, n - i);
+		if (is_shown(b + i, size)) {
+			text_mem(t, b + i, size);
 			continue;
 		}
-		code[2] = hex[b[i] >> 4];
-		code[3] = hex[b[i] & 15];
-		text_mem(t, code, sizeof code);
+		text_str(t, "\\x");
+		text_put_hex(t, b + i, 1, 'a');
+		size = 1;
 	}
 }
 
@@ -84,13 +128,9 @@ bool text_is_digit(int c)
 	return c >= '0' && c <= '9';
 }
 
-int text_hex(int c)
+bool text_is_visible(int c)
 {
-	if (text_is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '!' && c <= '~';
 }
 
 bool text_is_word(const char *p, size_t n, const char *word)
@@ -101,4 +141,16 @@ bool text_is_word(const char *p, size_t n, const char *word)
 		if (text_lower(p[i]) != text_lower(word[i]))
 			return false;
 	return i == n && word[i] == '\0';
+}
+
+bool text_is_plain(const char *p, size_t n)
+{
+	size_t size;
+
+	for (; n > 0; p += size, n -= size) {
+		size = text_utf8((const unsigned char *)p, n);
+		if (size == 0 || (unsigned char)*p < ' ' || *p == 127)
+			return false;
+	}
+	return true;
 }

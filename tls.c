@@ -5,45 +5,19 @@
 
 #define HANDSHAKE_MAX (128u * 1024) /* bytes; a chain is some 5,000 */
 #define RSA_MIN 256                 /* bytes of a modulus */
-#define DAYS_TO_1970 719528         /* BearSSL counts from the year 0 */
 /* Without any of these nothing will ever happen again. */
 #define ALIVE (BR_SSL_CLOSED | BR_SSL_SENDREC | BR_SSL_RECVREC | BR_SSL_RECVAPP)
 
 /* Beyond BearSSL's codes, which end below 1,024. */
 enum { TLS_NO_SAN = 1024, TLS_WILDCARD, TLS_TOO_LONG, TLS_STUCK };
 
-static const uint16_t suites_aes[] = {
-	BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-	BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-	BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-	BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-	BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-	BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-};
-
-static const uint16_t suites_chacha[] = {
-	BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-	BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-	BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-	BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-	BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-	BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-};
-
-/* Does the processor do AES and GHASH itself? Then AES-GCM is several times
- * as fast as ChaCha20, else much slower. */
-static bool has_aes(void)
-{
-	return (br_aes_x86ni_ctr_get_vtable() != NULL &&
-		br_ghash_pclmul_get() != 0) ||
-	       (br_aes_pwr8_ctr_get_vtable() != NULL &&
-		br_ghash_pwr8_get() != 0);
-}
-
+/* In order of preference where the processor does AES itself; elsewhere the
+ * last two come first. */
+#define AES_SUITES 4
 static const struct {
 	uint16_t suite;
 	const char *name;
-} suite_names[] = {
+} suites[] = {
 	{ BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 	  "ECDHE-ECDSA-AES128-GCM" },
 	{ BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "ECDHE-RSA-AES128-GCM" },
@@ -55,14 +29,31 @@ static const struct {
 	{ BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 	  "ECDHE-RSA-CHACHA20-POLY1305" },
 };
+#define SUITES (sizeof suites / sizeof suites[0])
+
+/* With AES and GHASH in the processor AES-GCM is several times as fast as
+ * ChaCha20, else much slower. */
+static void set_suites(br_ssl_engine_context *eng)
+{
+	bool aes =
+	    (br_aes_x86ni_ctr_get_vtable() != NULL &&
+	     br_ghash_pclmul_get() != 0) ||
+	    (br_aes_pwr8_ctr_get_vtable() != NULL && br_ghash_pwr8_get() != 0);
+	size_t first = aes ? 0 : AES_SUITES, i;
+	uint16_t order[SUITES];
+
+	for (i = 0; i < SUITES; i++)
+		order[i] = suites[(first + i) % SUITES].suite;
+	br_ssl_engine_set_suites(eng, order, SUITES);
+}
 
 const char *tls_suite(const struct tls *t)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof suite_names / sizeof suite_names[0]; i++)
-		if (suite_names[i].suite == t->client.eng.session.cipher_suite)
-			return suite_names[i].name;
+	for (i = 0; i < SUITES; i++)
+		if (suites[i].suite == t->client.eng.session.cipher_suite)
+			return suites[i].name;
 	return "an unknown cipher suite";
 }
 
@@ -182,7 +173,6 @@ void tls_begin(struct tls *t, const char *host,
 	       const unsigned char seed[TLS_SEED], uint64_t unix_time)
 {
 	br_ssl_engine_context *eng = &t->client.eng;
-	bool aes = has_aes();
 
 	t->handshake = 0;
 	t->open = false;
@@ -190,15 +180,14 @@ void tls_begin(struct tls *t, const char *host,
 	strncpy(t->host, host, sizeof t->host - 1);
 	br_ssl_client_zero(&t->client);
 	br_ssl_engine_set_versions(eng, BR_TLS12, BR_TLS12);
-	br_ssl_engine_set_suites(eng, aes ? suites_aes : suites_chacha,
-				 sizeof suites_aes / sizeof suites_aes[0]);
+	set_suites(eng);
 	br_x509_minimal_init(&t->x509, &br_sha256_vtable, t->anchors,
 			     t->nanchors);
 	set_algorithms(t);
 	set_names(t);
 	br_x509_minimal_set_minrsa(&t->x509, RSA_MIN);
 	br_x509_minimal_set_time(&t->x509,
-				 (uint32_t)(unix_time / 86400) + DAYS_TO_1970,
+				 (uint32_t)(unix_time / 86400) + TLS_1970,
 				 (uint32_t)(unix_time % 86400));
 	br_ssl_engine_set_x509(eng, &t->x509.vtable);
 	br_ssl_engine_add_flags(eng, BR_OPT_NO_RENEGOTIATION);

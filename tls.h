@@ -9,9 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TLS_SEED 32   /* bytes of entropy for one connection */
-#define TLS_NAMES 128 /* dNSNames of a certificate that are looked at */
-#define TLS_NAME 72   /* bytes of one of them, its NUL included */
+#define TLS_1970 719528 /* days from the year 0, where BearSSL counts from */
+#define TLS_SEED 32     /* bytes of entropy for one connection */
+#define TLS_NAMES 128   /* dNSNames of a certificate that are looked at */
+#define TLS_NAME 72     /* bytes of one of them, its NUL included */
 
 enum tls_state {
 	TLS_HANDSHAKE,

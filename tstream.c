@@ -18,33 +18,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEST_SECONDS 10
-
 static struct options opt;
 static struct request request;
 static struct roots roots;
 static struct loop wheel;
 
-/* Wipe what could sign a request, or is sent with one. */
-static void forget_secrets(void)
-{
-	explicit_bzero(&request.oauth, sizeof request.oauth);
-	explicit_bzero(request.authorization, sizeof request.authorization);
-	request_wipe(&request);
-}
-
 /* Give the request what it needs of the credentials. */
 static void use_keys(const struct keys *k)
 {
 	if (request.auth == AUTH_OAUTH1) {
-		memcpy(request.oauth.consumer_key, k->value[KEY_CONSUMER],
-		       KEY_SIZE);
-		memcpy(request.oauth.token, k->value[KEY_TOKEN], KEY_SIZE);
-		oauth1_key(&request.oauth, k->value[KEY_CONSUMER_SECRET],
-			   k->value[KEY_TOKEN_SECRET]);
+		request_oauth1(&request, k->value[KEY_CONSUMER],
+			       k->value[KEY_CONSUMER_SECRET],
+			       k->value[KEY_TOKEN], k->value[KEY_TOKEN_SECRET]);
 	} else if (request.auth == AUTH_BEARER) {
 		request_bearer(&request, k->value[KEY_BEARER]);
-	} else {
+	} else if (request.auth == AUTH_BASIC) {
 		request_basic(&request, k->value[KEY_USER],
 			      k->value[KEY_PASSWORD]);
 	}
@@ -53,58 +41,58 @@ static void use_keys(const struct keys *k)
 /* What a new user reads first. */
 __attribute__((noreturn)) static void no_keys(void)
 {
-	static const char *const need[] = {
-		[AUTH_OAUTH1] = ("    consumer_key, consumer_secret, "
-				 "access_token, access_token_secret"),
-		[AUTH_BEARER] = "    bearer_token",
-		[AUTH_BASIC] = "    user, password",
-	};
+	static const char oauth1[] = "consumer_key, consumer_secret, "
+				     "access_token, access_token_secret";
 
-	fprintf(stderr,
-		"tstream: no credentials. Needed, as lines of `name: value':\n"
-		"%s\n"
-		"in a file given by -k or called keys.yaml (chmod 600), or in "
-		"the environment\n"
-		"under the same names in capitals%s. The service's developer\n"
-		"portal gives them. To see the program work without any: "
-		"make demo\n",
-		need[request.auth],
-		request.auth == AUTH_BASIC ? ", BASIC_USER and BASIC_PASSWORD"
-					   : "");
-	exit(EXIT_USAGE);
+	usage_error("no credentials. Needed, as lines of `name: value':\n"
+		    "    %s\n"
+		    "in a file given by -k or called keys.yaml (chmod 600), or "
+		    "in the environment\n"
+		    "under %s. The service's developer\n"
+		    "portal gives them. To see the program work without any: "
+		    "make demo",
+		    request.auth == AUTH_OAUTH1   ? oauth1
+		    : request.auth == AUTH_BEARER ? "bearer_token"
+						  : "user, password",
+		    request.auth == AUTH_BASIC ? "BASIC_USER and BASIC_PASSWORD"
+					       : "the same names in capitals");
 }
 
+/* From the file of -k, else the environment, else ./keys.yaml. The environment
+ * is wiped whatever is used. */
 static void load_keys(void)
 {
 	static const unsigned sets[] = {
 		[AUTH_OAUTH1] = KEYS_OAUTH1,
 		[AUTH_BEARER] = KEYS_BEARER,
 		[AUTH_BASIC] = KEYS_BASIC,
+		[AUTH_NONE] = 0,
 	};
 	static struct keys keys;
+	const unsigned set = sets[request.auth];
+	const unsigned found = keys_environment(&keys);
 	const char *source = opt.keys_file;
-	bool ok, others = false;
-	char why[256];
+	bool others = false;
+	char why[1024];
 	struct text error;
 
-	if (request.auth == AUTH_NONE)
-		return;
 	text_init(&error, why, sizeof why);
-	if (!keys_environment(&keys, sets[request.auth]) || source != NULL) {
-		if (source == NULL && access("keys.yaml", F_OK) < 0)
+	if ((found & KEYS_BEARER & ~set) != 0)
+		log_line(LOG_INFO, "BEARER_TOKEN is set and not used: it is "
+				   "for --v2 or --auth bearer");
+	if (source == NULL && (found & set) == 0)
+		source = "keys.yaml";
+	if (set != 0 && source != NULL) {
+		if (source != opt.keys_file && access(source, F_OK) < 0)
 			no_keys();
-		source = source != NULL ? source : "keys.yaml";
 		explicit_bzero(&keys, sizeof keys);
-		ok = keys_read(&keys, source, &error, &others);
-		if (!ok)
+		if (!keys_read(&keys, source, &error, &others))
 			usage_error("credentials: %s: %s", source, why);
 	}
-	ok = keys_complete(&keys, sets[request.auth], source, &error);
-	if (ok)
-		use_keys(&keys);
-	explicit_bzero(&keys, sizeof keys);
-	if (!ok)
+	if (!keys_complete(&keys, set, source, &error))
 		usage_error("credentials: %s", why);
+	use_keys(&keys);
+	explicit_bzero(&keys, sizeof keys);
 	if (others)
 		log_line(LOG_INFO, "%s can be read by others: chmod 600 %s",
 			 source, source);
@@ -150,15 +138,13 @@ static void check_descriptors(void)
 	}
 }
 
-/* No core dump, no ptrace by others, no new privileges: there are credentials
- * in memory. */
+/* No core dump, no ptrace by others: there are credentials in memory. */
 static void harden(void)
 {
 	const struct rlimit none = { 0, 0 };
 
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 struct place {
@@ -244,6 +230,7 @@ static void die_by(int number)
 {
 	sigset_t set;
 
+	request_forget(&request);
 	signal(number, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, number);
@@ -253,64 +240,56 @@ static void die_by(int number)
 }
 
 /* At the end: the statistics, what was missed, the report. */
-static bool conclude(int fd)
+static void conclude(enum loop_end end)
 {
+	static const char *const ends[] = {
+		[LOOP_OUTPUT] = "the output failed",
+		[LOOP_READER_GONE] = "the reader of stdout went away",
+	};
+	struct coverage *c = &wheel.coverage;
 	struct moment now = loop_now();
 
-	coverage_stats(&wheel.coverage);
-	coverage_log(&wheel.coverage, now);
-	if (fd < 0 || coverage_write(&wheel.coverage, fd, now))
-		return true;
-	log_line(LOG_ERROR, "--report: %s: %s", opt.report_file,
-		 strerror(errno));
-	return false;
-}
-
-static int open_report(void)
-{
-	int fd = -1;
-
-	if (opt.report_file != NULL)
-		fd = open(opt.report_file,
-			  O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-	if (opt.report_file != NULL && fd < 0)
-		usage_error("--report: %s: %s", opt.report_file,
-			    strerror(errno));
-	return fd;
+	c->ended =
+	    ends[end] != NULL ? ends[end] : cause_text(wheel.session.cause);
+	coverage_stats(c, now);
+	coverage_log(c, now);
+	coverage_write(c, now);
 }
 
 static void set_up(int argc, char **argv)
 {
+	struct stat out;
+
 	check_descriptors();
 	harden();
+	/* Before there is anything that its processes should not know. */
+	if (!resolve_begin(&wheel.net.resolve))
+		usage_error("cannot start the look-up process: %s",
+			    strerror(errno));
 	options_parse(&opt, &request, argc, argv);
-	opt.loop.live = isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO) &&
-			!opt.quiet && !opt.test;
+	/* a pipe's reader may write to the same terminal */
+	opt.loop.live = isatty(STDERR_FILENO) &&
+			fstat(STDOUT_FILENO, &out) == 0 &&
+			S_ISREG(out.st_mode) && !opt.quiet && !opt.test;
 	log_init(opt.quiet     ? LOG_ERROR
 		 : opt.verbose ? LOG_DEBUG
 			       : LOG_INFO,
-		 opt.loop.live);
-	if (opt.both)
-		log_line(LOG_INFO, "-t and -f together: tweets that match "
-				   "either come; one of both makes sampling "
-				   "easier to reason about");
-	if (opt.test) {
-		opt.loop.discard = true;
-		opt.loop.session.duration = 1000 * TEST_SECONDS;
-	}
+		 opt.loop.live, &request.secrets);
+	options_notes(&request);
 	refuse_same_file();
 	load_keys();
-	if (!request_build(&request, "0123456789abcdef0123456789abcdef", 0))
+	/* With the longest time: what fits now always will. */
+	if (!request_build(&request, "0123456789abcdef0123456789abcdef",
+			   UINT64_MAX))
 		usage_error("the request is too long: shorten the lists, -p "
 			    "or -u");
-	request_wipe(&request);
+	request_end(&request);
 	load_roots();
 	if (opt.dry_run) {
 		options_dry_run(&opt, &request);
 		exit(EXIT_DONE);
 	}
 	open_outputs();
-	opt.loop.forget = forget_secrets;
 	wheel.config = opt.loop;
 	wheel.request = &request;
 	wheel.notices_file = opt.notices_file;
@@ -319,36 +298,72 @@ static void set_up(int argc, char **argv)
 /* What is not needed any more is given up. */
 static void shut_in(void)
 {
-	struct sandbox s = sandbox_enter(request.url.port);
+	const bool replaces =
+	    wheel.coverage.report[0] != '\0' && wheel.coverage.direct < 0;
+	const struct sandbox_needs needs = {
+		.port = request.url.port,
+		.write = { replaces ? wheel.coverage.report : NULL },
+	};
+	struct sandbox s = sandbox_enter(&needs);
 
-	log_line(s.calls ? LOG_DEBUG : LOG_INFO, "system calls are %slimited",
-		 s.calls ? "" : "not ");
-	log_line(LOG_DEBUG, "files and ports: Landlock version %d", s.landlock);
+	if (!s.calls)
+		log_line(LOG_INFO, "system calls cannot be limited here");
+	if (s.landlock < 4)
+		log_line(LOG_INFO,
+			 "%sports cannot be limited here: Landlock %s",
+			 s.landlock == 0 ? "files and " : "",
+			 s.landlock == 0 ? "is missing" : "is too old");
+}
+
+/* The one sentence of --test. */
+static void tell_test(void)
+{
+	const struct session *s = &wheel.session;
+	uint64_t seconds = (loop_now().ms - s->started + 500) / 1000;
+
+	if (s->ever_opened) {
+		printf("works: %llu tweets",
+		       (unsigned long long)s->stats.tweets);
+		if (request.get && s->stats.notices > 0)
+			printf(" and %llu other messages",
+			       (unsigned long long)s->stats.notices);
+		printf(" in %llu s\n", (unsigned long long)seconds);
+	} else if (s->head.status != 0) {
+		printf("does not work: HTTP status %d\n", s->head.status);
+	} else {
+		printf("does not work: %s\n", wheel.net.error[0] != '\0'
+						  ? wheel.net.error
+						  : cause_text(s->cause));
+	}
 }
 
 int main(int argc, char **argv)
 {
 	enum loop_end end;
-	bool written;
-	int fd;
 
 	set_up(argc, argv);
-	fd = open_report();
+	if (opt.report_file != NULL &&
+	    !coverage_open(&wheel.coverage, opt.report_file))
+		usage_error("--report: %s: %s", opt.report_file,
+			    strerror(errno));
 	loop_signals();
 	shut_in();
 	end = loop_run(&wheel);
-	forget_secrets();
-	written = conclude(fd);
+	loop_refused(&wheel);
+	if (end == LOOP_DONE && !wheel.session.ever_opened)
+		log_line(LOG_ERROR, "there was no stream in all that time");
+	conclude(end);
+	loop_refused(&wheel);
 	if (opt.test)
-		printf("%llu\n",
-		       (unsigned long long)wheel.session.stats.tweets);
+		tell_test();
+	log_end();
 	if (wheel.signal != 0)
 		die_by(wheel.signal);
 	if (end == LOOP_READER_GONE)
 		die_by(SIGPIPE);
-	if (end == LOOP_OUTPUT || !written)
+	request_forget(&request);
+	if (end == LOOP_OUTPUT || wheel.coverage.report_failed)
 		return EXIT_OUTPUT;
-	if (opt.test)
-		return wheel.session.ever_opened ? EXIT_DONE : EXIT_FATAL;
-	return end == LOOP_FATAL ? EXIT_FATAL : EXIT_DONE;
+	return end == LOOP_FATAL || !wheel.session.ever_opened ? EXIT_FATAL
+							       : EXIT_DONE;
 }

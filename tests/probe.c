@@ -4,7 +4,7 @@
  * one line. Built with AddressSanitizer and UndefinedBehaviorSanitizer. */
 #include "../backoff.h"
 #include "../http.h"
-#include "../json_fast.h"
+#include "../json_scan.h"
 #include "../keys.h"
 #include "../lines.h"
 #include "../oauth1.h"
@@ -55,25 +55,27 @@ static const char *field(size_t *at)
 	return s;
 }
 
-/* j: size of a piece in 4 bytes, a document. */
+/* j: size of a piece in 4 bytes, a tweet key, a document. */
 static void probe_json(void)
 {
 	static struct json_scan s;
-	size_t step = number(0), at = 4, n, k = 0;
+	size_t step = number(0), at = 4, from, n, come = 0;
 	unsigned char *p;
 
-	json_init(&s, "text");
-	while (at < size && s.place != JSON_FAILED) {
-		n = size - at < step ? size - at : step;
-		p = piece(payload + at, n);
-		k = json_scan(&s, p, n);
+	json_init(&s, field(&at));
+	from = at;
+	n = size - from;
+	while (come < n && s.place != JSON_FAILED) {
+		come = n - come < step ? n : come + step;
+		p = piece(payload + from, come);
+		while (json_scan(&s, p, come))
+			;
 		free(p);
-		at += k;
 	}
-	if (s.place == JSON_DONE && at == size)
+	if (s.place == JSON_DONE && s.at == n)
 		printf("ok %d\n", json_class(&s));
 	else
-		printf("bad %s at %zu\n", json_error_text(s.error), at - 4);
+		printf("bad %s at %zu\n", json_error_text(s.error), s.at);
 }
 
 /* 8: a byte. For each two bytes behind it, is the three a part of a string?
@@ -124,7 +126,8 @@ static void probe_lines(void)
 	static struct lines l;
 	static const char *const names[] = { "more", "message", "keepalive",
 					     "malformed", "long" };
-	size_t step = number(0), at = 4, n, used;
+	size_t step = number(0), at = 5, n, used;
+	bool proper = payload[4] == 'p';
 	enum lines_event e;
 	struct line line;
 	unsigned char *p;
@@ -153,8 +156,8 @@ static void probe_lines(void)
 		} while (e != LINES_MORE);
 		free(p);
 	}
-	e = lines_end(&l, &line);
-	printf("end:%s\n", names[e]);
+	e = lines_end(&l, proper, &line);
+	printf("end:%s:%zu\n", names[e], (size_t)line.size);
 }
 
 /* h: size of a piece in 4 bytes, a response. */
@@ -163,7 +166,7 @@ static void probe_http(void)
 	static struct http_head h;
 	struct http_body b;
 	struct http_data d;
-	enum http_error error;
+	const char *error = NULL;
 	enum http_event e = HTTP_MORE;
 	size_t step = number(0), at = 4, n, used, out = 0;
 	static unsigned char body[8 << 20];
@@ -198,14 +201,16 @@ static void probe_http(void)
 		at += used;
 	}
 	if (e == HTTP_ERROR) {
-		printf("bad %s\n", http_error_text(error));
+		printf("bad %s\n", error);
 	} else if (!in_body) {
 		printf("cut head\n");
 	} else {
 		printf("%d %s %" PRIu64 " %" PRIu64 " ", h.status,
 		       b.place == BODY_DONE || http_body_may_end(&b) ? "whole"
 								     : "cut",
-		       h.retry_after, h.date);
+		       h.retry_at > h.date ? h.retry_at - h.date
+					   : h.retry_after,
+		       h.date);
 		print_hex(body, out);
 		printf("\n");
 	}
@@ -271,7 +276,8 @@ static void probe_oauth(void)
 	static struct request r;
 	size_t at = 0;
 	uint64_t unix_time;
-	const char *why, *nonce, *stamp, *secret[2];
+	const char *why, *nonce, *stamp, *key[4];
+	size_t i;
 
 	memset(&r, 0, sizeof r);
 	r.get = strcmp(field(&at), "GET") == 0;
@@ -280,12 +286,9 @@ static void probe_oauth(void)
 		printf("bad %s\n", why);
 		return;
 	}
-	strncpy(r.oauth.consumer_key, field(&at), KEY_SIZE - 1);
-	secret[0] = field(&at);
-	strncpy(r.oauth.token, field(&at), KEY_SIZE - 1);
-	secret[1] = field(&at);
-	oauth1_key(&r.oauth, secret[0], secret[1]);
-	r.auth = AUTH_OAUTH1;
+	for (i = 0; i < 4; i++)
+		key[i] = field(&at);
+	request_oauth1(&r, key[0], key[1], key[2], key[3]);
 	nonce = field(&at);
 	stamp = field(&at);
 	text_to_u64(stamp, strlen(stamp), UINT64_MAX, &unix_time);
@@ -302,6 +305,49 @@ static void probe_oauth(void)
 	print_hex(r.head, r.head_n);
 	printf(" ");
 	print_hex(r.body, r.body_n);
+	printf("\n");
+}
+
+/* x: p or h, secrets as fields, an empty one at their end, bytes. Prints what
+ * secret_printable or secret_hide makes of them, in hex. */
+static void probe_secret(void)
+{
+	static struct secrets s;
+	static char out[sizeof payload * 4];
+	size_t at = 1, n, i;
+	unsigned char *p;
+	struct text t;
+
+	for (i = 0; payload[at] != '\0'; i++) {
+		const char *value = field(&at);
+
+		secret_set(&s, (enum secret)i, value, strlen(value));
+	}
+	for (; i < SECRETS; i++)
+		secret_wipe(&s, (enum secret)i);
+	n = size - at - 1;
+	p = piece(payload + at + 1, n);
+	text_init(&t, out, sizeof out);
+	if (payload[0] == 'p')
+		secret_printable(&s, &t, p, n);
+	else
+		secret_hide(&s, &t, p, n);
+	free(p);
+	print_hex(out, t.n);
+	printf("\n");
+}
+
+/* t: bytes. Prints what text_printable makes of them, in hex. */
+static void probe_printable(void)
+{
+	static char out[sizeof payload * 4];
+	unsigned char *p = piece(payload, size);
+	struct text t;
+
+	text_init(&t, out, sizeof out);
+	text_printable(&t, p, size);
+	free(p);
+	print_hex(out, t.n);
 	printf("\n");
 }
 
@@ -351,12 +397,14 @@ static void probe_keys(void)
 	static struct keys k;
 	char why[256];
 	struct text error;
-	unsigned char *p = piece(payload, size);
+	unsigned char *p;
 	int i;
 
+	payload[size] = '\0';
+	p = piece(payload, size + 1);
 	memset(&k, 0, sizeof k);
 	text_init(&error, why, sizeof why);
-	if (keys_parse(&k, (const char *)p, size, &error) &&
+	if (keys_parse(&k, (char *)p, size, &error) &&
 	    keys_complete(&k, KEYS_OAUTH1, "FILE", &error)) {
 		for (i = 0; i <= KEY_TOKEN_SECRET; i++) {
 			print_hex(k.value[i], strlen(k.value[i]));
@@ -369,59 +417,11 @@ static void probe_keys(void)
 	free(p);
 }
 
-/* Is a key of n bytes seen again as long as none of its own bytes changes? */
-static bool seen_rightly(unsigned char *p, unsigned n)
-{
-	static struct json_seen e;
-	bool good = true;
-	unsigned i;
-
-	json_remember(&e, p, n);
-	for (i = 0; i < JSON_SEEN_MAX; i++) {
-		p[i] ^= 0x80;
-		good = good && json_is_seen(p, &e) == (i >= n);
-		p[i] ^= 0x80;
-	}
-	return good;
-}
-
-/* p: bytes; what json_text32, its portable form, json_digits16, json_special32
- * and json_unicode30 say at every offset. */
-static void probe_plain(void)
-{
-	unsigned char *p = piece(payload, JSON_SEEN_MAX);
-	uint32_t special;
-	unsigned n;
-	size_t i;
-
-	for (n = 1; n <= JSON_SEEN_MAX; n++)
-		if (!seen_rightly(p, n))
-			printf("differ in a key of %u ", n);
-	free(p);
-	for (i = 0; i + 39 <= size; i++) {
-		p = piece(payload + i, 39);
-		special = json_special32(p);
-		if (json_digits16(p) != json_digits16_portable(p) ||
-		    json_unicode30(p) != json_unicode30_portable(p) ||
-		    (special & -special) != json_special32_portable(p))
-			printf("differ at %zu ", i);
-		for (n = 0; n < 32 && (special >> n & 1) == 0;)
-			n++;
-		printf("%u,%u,%u,%u,%d ", json_text32(p),
-		       json_text32_portable(p), json_digits16(p), n,
-		       json_unicode30(p));
-		free(p);
-	}
-	printf("\n");
-}
-
 /* e: every enum that has a text, every text. */
 static void probe_texts(void)
 {
 	int i;
 
-	for (i = 0; i < HTTP_ERRORS; i++)
-		printf("%s|", http_error_text((enum http_error)i));
 	for (i = 0; i < JSON_ERRORS; i++)
 		printf("%s|", json_error_text((enum json_error)i));
 	for (i = 0; i < RESOLVE_RESULTS; i++)
@@ -441,8 +441,8 @@ int main(void)
 		{ 'c', probe_code },     { 's', probe_sha1 },
 		{ 'm', probe_hmac },     { 'o', probe_oauth },
 		{ 'w', probe_withheld }, { 'u', probe_url },
-		{ 'k', probe_keys },     { 'p', probe_plain },
-		{ 'e', probe_texts },
+		{ 'k', probe_keys },     { 'e', probe_texts },
+		{ 'x', probe_secret },   { 't', probe_printable },
 	};
 	size_t i;
 	int c;

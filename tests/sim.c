@@ -144,7 +144,18 @@ static ssize_t take(struct reader *r, const void *p, size_t n)
 
 /* The server's side of one connection. */
 
-enum kind { TWEET, LIMIT, DELETE, WARNING, OTHER, BAD, KEEPALIVE, LAST, KINDS };
+enum kind {
+	TWEET,
+	LIMIT,
+	DELETE,
+	WARNING,
+	OTHER,
+	BAD,
+	KEEPALIVE,
+	LAST,
+	CUT, /* the last, without the end of its line */
+	KINDS
+};
 enum outcome { NETWORK, ENDED, SERVER, LIMITED, FATAL, COMPLETE };
 
 struct mark { /* a line is complete at this offset of the wire */
@@ -172,6 +183,7 @@ static struct {
 	uint64_t unblocks_at;
 
 	unsigned char wire[WIRE];
+	bool is_body[WIRE];       /* else head or framing */
 	uint64_t made, delivered; /* bytes of the wire in all */
 	uint64_t head_end, body_seen_at, opened_at;
 	int status;
@@ -189,20 +201,33 @@ static struct {
 
 static uint64_t seen[KINDS], connects, attempts, messages;
 
+/* What the run covers, as the server sees it. */
+static struct {
+	bool any, open; /* a stream was; a gap is */
+	uint64_t started, first, since, gaps, ms;
+} missed;
+
 /* A run of years has fewer messages, and no end before its time. */
 static bool years(void)
 {
 	return world_end > 30 * (uint64_t)DAY;
 }
 
-static void send_bytes(const void *p, size_t n)
+static void send_as(const void *p, size_t n, bool is_body)
 {
 	const unsigned char *b = p;
 	size_t i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		c.wire[(c.made + i) % WIRE] = b[i];
+		c.is_body[(c.made + i) % WIRE] = is_body;
+	}
 	c.made += n;
+}
+
+static void send_bytes(const void *p, size_t n)
+{
+	send_as(p, n, false);
 }
 
 static void send_text(const char *s)
@@ -216,7 +241,7 @@ static void send_chunk(const void *p, size_t n)
 
 	snprintf(size, sizeof size, chance(10) ? "%zX;x=y\r\n" : "%zx\r\n", n);
 	send_bytes(size, strlen(size));
-	send_bytes(p, n);
+	send_as(p, n, true);
 	send_bytes("\r\n", 2);
 }
 
@@ -268,7 +293,7 @@ static void send_message(void)
 		send_line(WARNING, ENDED, a, a);
 	} else if (which < 76) {
 		snprintf(a, sizeof a, " {\"event\" : %" PRIu64 "e1} ", n);
-		send_line(OTHER, ENDED, a, a);
+		send_line(OTHER, ENDED, a, a + 1); /* no blank */
 	} else if (which < 80) {
 		snprintf(a, sizeof a, "{\"text\":\"%" PRIu64 "\"%s", n,
 			 chance(50) ? "" : ",}");
@@ -276,6 +301,24 @@ static void send_message(void)
 	} else {
 		send_line(KEEPALIVE, ENDED, "", "");
 	}
+}
+
+/* The same without the end of its line, in a body that ends as it should or
+ * does not: it means the same, but an object that was cut is not written. */
+static void send_without_end(enum outcome outcome, const char *line)
+{
+	struct mark *m = &c.marks[c.last++ % MARKS];
+	bool json = line[0] == '{', proper = chance(50);
+
+	send_chunk(line, strlen(line));
+	m->at = c.made - 2;
+	if (proper) {
+		send_text("0\r\n\r\n");
+		m->at = c.made;
+	}
+	m->kind = json && !proper ? CUT : LAST;
+	m->outcome = outcome;
+	snprintf(m->text, sizeof m->text, "%s", json && proper ? line : "");
 }
 
 /* What a server says last before it hangs up; often nothing. */
@@ -299,7 +342,9 @@ static void send_last(void)
 	size_t i = below(!years() && chance(1) ? 10 : 8);
 	bool json = list[i].line[0] == '{';
 
-	if (chance(30)) {
+	if (chance(10)) {
+		send_without_end(list[i].outcome, list[i].line);
+	} else if (chance(30)) {
 		send_line(LAST, list[i].outcome, list[i].line,
 			  json ? list[i].line : "");
 		if (chance(50))
@@ -309,7 +354,8 @@ static void send_last(void)
 	} else if (chance(20)) {
 		send_text("0\r\n\r\n{\"text\":1}\r\n");
 	} else if (chance(50)) {
-		send_text("40\r\n{\"text\":\"half");
+		send_text("40\r\n");
+		send_as("{\"text\":\"half", 13, true);
 	}
 }
 
@@ -367,19 +413,34 @@ static void serve(void)
 	}
 }
 
-/* Bytes up to here have reached the client: what follows from them. */
-static void reached(void)
+static void end_gap(void)
+{
+	if (!missed.open)
+		return;
+	missed.open = false;
+	missed.gaps++;
+	missed.ms += now - missed.since;
+}
+
+/* Bytes up to here have reached the client, from there on: what follows. */
+static void reached(uint64_t from)
 {
 	struct mark *m;
 	bool tweet;
 
-	if (c.delivered >= c.head_end && c.status == 200) {
-		if (c.opened_at == NEVER) {
-			c.opened_at = c.body_seen_at = now;
-			connects++;
-		}
-		if (c.delivered > c.head_end)
-			c.body_seen_at = now;
+	if (c.delivered >= c.head_end && c.status == 200 &&
+	    c.opened_at == NEVER) {
+		c.opened_at = c.body_seen_at = now;
+		connects++;
+		if (!missed.any)
+			missed.first = now;
+		missed.any = true;
+	}
+	for (; from < c.delivered; from++) {
+		if (!c.is_body[from % WIRE])
+			continue;
+		c.body_seen_at = now;
+		end_gap();
 	}
 	for (; c.first != c.last && !c.over; c.first++) {
 		m = &c.marks[c.first % MARKS];
@@ -390,7 +451,7 @@ static void reached(void)
 		if (m->text[0] != '\0')
 			expect(&readers[!tweet && l->has_notices], m->text,
 			       strlen(m->text));
-		if (m->kind == LAST) {
+		if (m->kind == LAST || m->kind == CUT) {
 			c.over = true;
 			c.outcome = m->outcome;
 		}
@@ -451,6 +512,10 @@ static void attempt_over(void)
 	else if (stream && now - c.body_seen_at < 90000)
 		o = ENDED;
 	c.ended_at = now;
+	if (stream && !missed.open && o != COMPLETE) {
+		missed.open = true;
+		missed.since = c.body_seen_at;
+	}
 	if (o == FATAL || o == COMPLETE) {
 		due = NEVER;
 		return;
@@ -467,16 +532,14 @@ static void attempt_over(void)
 /* The system calls. */
 
 int __real_close(int fd);
-ssize_t __real_write(int fd, const void *p, size_t n);
 int __wrap_ppoll(struct pollfd *p, nfds_t n, const struct timespec *t,
 		 const sigset_t *mask);
 int __wrap_poll(struct pollfd *p, nfds_t n, int ms);
 int __wrap_clock_gettime(clockid_t id, struct timespec *t);
-bool __wrap_resolve_start(struct resolve *r, const char *host,
-			  void (*forget)(void));
+enum resolve_result __wrap_resolve_ask(struct resolve *r, const char *host,
+				       bool rooted);
 enum resolve_result __wrap_resolve_read(struct resolve *r, struct address *list,
 					size_t *count);
-void __wrap_resolve_stop(struct resolve *r);
 int __wrap_socket(int family, int type, int protocol);
 int __wrap_setsockopt(int fd, int level, int name, const void *p, socklen_t n);
 int __wrap_getsockopt(int fd, int level, int name, void *p, socklen_t *n);
@@ -484,8 +547,9 @@ int __wrap_connect(int fd, const struct sockaddr *to, socklen_t n);
 ssize_t __wrap_send(int fd, const void *p, size_t n, int flags);
 ssize_t __wrap_recv(int fd, void *p, size_t n, int flags);
 int __wrap_close(int fd);
-ssize_t __wrap_getrandom(void *p, size_t n, unsigned flags);
+int __wrap_getentropy(void *p, size_t n);
 ssize_t __wrap_write(int fd, const void *p, size_t n);
+ssize_t __real_write(int fd, const void *p, size_t n);
 int __wrap_ioctl(int fd, int request, int *used);
 static short ready(const struct pollfd *p);
 
@@ -503,11 +567,11 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 	return 0;
 }
 
-bool __wrap_resolve_start(struct resolve *r, const char *host,
-			  void (*forget)(void))
+enum resolve_result __wrap_resolve_ask(struct resolve *r, const char *host,
+				       bool rooted)
 {
 	(void)host;
-	(void)forget;
+	(void)rooted;
 	if (c.open)
 		fail("an attempt while a socket is open");
 	if (now != due)
@@ -520,18 +584,13 @@ bool __wrap_resolve_start(struct resolve *r, const char *host,
 	memset((char *)&c + offsetof(__typeof__(c), made), 0,
 	       sizeof c - offsetof(__typeof__(c), made));
 	c.opened_at = c.head_end = c.next_at = c.end_at = NEVER;
-	if (chance(2)) {
-		errno = EAGAIN;
-		return false;
-	}
 	r->fd = NAME_FD;
-	r->pid = 1;
 	c.answer = chance(90)   ? RESOLVE_OK
 		   : chance(50) ? RESOLVE_NO_NAME
 				: RESOLVE_NO_ANSWER;
 	c.answer_at = chance(2) ? NEVER : now + soon();
 	c.addresses = 1 + (int)below(4);
-	return true;
+	return chance(2) ? RESOLVE_FAILED : RESOLVE_MORE;
 }
 
 enum resolve_result __wrap_resolve_read(struct resolve *r, struct address *list,
@@ -539,9 +598,9 @@ enum resolve_result __wrap_resolve_read(struct resolve *r, struct address *list,
 {
 	int i;
 
+	(void)r;
 	if (now < c.answer_at)
 		return RESOLVE_MORE;
-	r->pid = 0;
 	moved++;
 	memset(list, 0, ADDRESSES_MAX * sizeof *list);
 	for (i = 0; i < c.addresses; i++) {
@@ -550,11 +609,6 @@ enum resolve_result __wrap_resolve_read(struct resolve *r, struct address *list,
 	}
 	*count = (size_t)i;
 	return c.answer;
-}
-
-void __wrap_resolve_stop(struct resolve *r)
-{
-	r->pid = 0;
 }
 
 int __wrap_socket(int family, int type, int protocol)
@@ -699,7 +753,7 @@ ssize_t __wrap_recv(int fd, void *p, size_t n, int flags)
 			b[i] = c.wire[(c.delivered + i) % WIRE];
 		c.delivered += n;
 		moved++;
-		reached();
+		reached(c.delivered - n);
 		return (ssize_t)n;
 	}
 	errno = EAGAIN;
@@ -721,21 +775,14 @@ int __wrap_close(int fd)
 	return 0;
 }
 
-ssize_t __wrap_getrandom(void *p, size_t n, unsigned flags)
+int __wrap_getentropy(void *p, size_t n)
 {
 	unsigned char *b = p;
 	size_t i;
 
-	(void)flags;
-	if (chance(10)) {
-		errno = EINTR;
-		return -1;
-	}
-	if (chance(10))
-		n = 1 + below(n);
 	for (i = 0; i < n; i++)
 		b[i] = (unsigned char)roll();
-	return (ssize_t)n;
+	return 0;
 }
 
 int __wrap_poll(struct pollfd *p, nfds_t n, int ms)
@@ -776,7 +823,7 @@ ssize_t __wrap_write(int fd, const void *p, size_t n)
 {
 	struct reader *r = &readers[fd == NOTICES_FD];
 
-	if (fd == STDERR_FILENO) {
+	if (fd != OUT_FD && fd != NOTICES_FD) {
 		read_log(p, n);
 		return (ssize_t)n;
 	}
@@ -920,6 +967,8 @@ int __wrap_ppoll(struct pollfd *p, nfds_t n, const struct timespec *t,
 
 /* One run. */
 
+static uint64_t all_gaps;
+
 static void set_up(struct request *r, uint64_t days)
 {
 	size_t size = l->out.size;
@@ -932,6 +981,8 @@ static void set_up(struct request *r, uint64_t days)
 	memset(l, 0, sizeof *l);
 	memset(&rules, 0, sizeof rules);
 	memset(seen, 0, sizeof seen);
+	memset(&missed, 0, sizeof missed);
+	missed.started = now;
 	memset(readers, 0, offsetof(struct reader, expected));
 	readers[0].expected = readers[0].written = readers[0].lines = 0;
 	readers[0].whole = readers[0].used = 0;
@@ -962,11 +1013,35 @@ static void set_up(struct request *r, uint64_t days)
 	}
 	l->has_notices = chance(50);
 	l->request = r;
+	l->net.resolve.refused = -1;
 	l->notices_file = "notices";
 	l->config.session.tweet_key = "text";
 	l->config.session.stall = 90000;
 	l->config.session.duration = world_end;
 	l->config.stats = chance(50) ? 3600000 : 0;
+}
+
+/* All of the run is in one of three, and the gaps are those that the server
+ * saw; with a slow reader they may be told too long, never too short. */
+static void judge_coverage(void)
+{
+	struct moment m = { now, EPOCH };
+	struct session_coverage told = session_covers(&l->session, m);
+	uint64_t before;
+
+	now = l->session.over; /* the run is; it is written to the end since */
+	before = (missed.any ? missed.first : now) - missed.started;
+	end_gap();
+	if (told.run != now - missed.started ||
+	    told.run != told.covered + told.gap_ms + told.before)
+		fail("%" PRIu64 " ms are not the sum", told.run);
+	if (told.before != before || told.gaps != missed.gaps ||
+	    told.gap_ms < missed.ms || (!slow && told.gap_ms != missed.ms))
+		fail("told: before %" PRIu64 ", %" PRIu64 " gaps of %" PRIu64
+		     " ms; seen: %" PRIu64 ", %" PRIu64 ", %" PRIu64,
+		     told.before, told.gaps, told.gap_ms, before, missed.gaps,
+		     missed.ms);
+	all_gaps += told.gaps;
 }
 
 /* The end's own account must be the world's. */
@@ -997,6 +1072,7 @@ static void judge(enum loop_end end)
 		fail("messages are missing at the end");
 	if (c.open)
 		fail("a socket is left open");
+	judge_coverage();
 	if (s->tweets != seen[TWEET] || s->notices != notices ||
 	    s->malformed != seen[BAD] || s->keepalives != seen[KEEPALIVE] ||
 	    s->connects != connects)
@@ -1015,10 +1091,8 @@ int main(int argc, char **argv)
 	if (l == NULL || request_url(&request, "http://sim.example/x") != NULL)
 		return 2;
 	request_param(&request, "stall_warnings", "true");
-	memcpy(request.oauth.consumer_key, "key", 4);
-	memcpy(request.oauth.token, "token", 6);
-	oauth1_key(&request.oauth, SECRET, SECRET);
-	log_init(LOG_DEBUG, false);
+	request_oauth1(&request, "key", SECRET, "token", SECRET);
+	log_init(LOG_DEBUG, false, &request.secrets);
 	for (seed = from; seed < from + n; seed++) {
 		set_up(&request, days);
 		judge(loop_run(l));
@@ -1027,8 +1101,8 @@ int main(int argc, char **argv)
 		all_lines += readers[0].lines + readers[1].lines;
 	}
 	printf("%" PRIu64 " runs of %" PRIu64 " days: %" PRIu64
-	       " attempts, %" PRIu64 " streams, %" PRIu64 " messages: all as "
-	       "the rules say\n",
-	       n, days, all_attempts, all_connects, all_lines);
+	       " attempts, %" PRIu64 " streams, %" PRIu64 " gaps, %" PRIu64
+	       " messages: all as the rules say\n",
+	       n, days, all_attempts, all_connects, all_gaps, all_lines);
 	return 0;
 }

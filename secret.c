@@ -1,0 +1,193 @@
+#include "secret.h"
+
+#include <string.h>
+
+#define LEAST 4 /* what is shorter would be told by what is left out */
+#define CUT 8   /* bytes that tell too much */
+
+/* Escapes are undone so many times, those of URLs and of JSON in turn, both in
+ * a secret and in what is searched for it: so it does not matter which were
+ * there. URLs in JSON, JSON in URLs and a bearer token of Twitter's, which has
+ * %XX of its own, encoded twice more, come out the same. */
+#define LAYERS 6
+
+enum { END = -1, BAD = -2 };
+
+static const char hidden[] = "(secret)";
+
+/* Text that is read with escapes undone. */
+struct reader {
+	const unsigned char *p;
+	size_t n;
+	unsigned char
+	    more[3]; /* bytes of a \u that come next, the last first */
+	size_t more_n;
+};
+
+static int next(struct reader *r, int layer);
+
+static int next_hex(struct reader *r, int layer, int digits)
+{
+	int v = 0, c;
+
+	for (; digits > 0; digits--) {
+		c = next(r, layer);
+		if (c == END)
+			return END;
+		if (text_hex(c) < 0)
+			return BAD;
+		v = v << 4 | text_hex(c);
+	}
+	return v;
+}
+
+/* What follows \u, as UTF-8. A surrogate pair is one character. */
+static int next_unicode(struct reader *r, int layer)
+{
+	int c = next_hex(r, layer, 4), low, size;
+
+	if (c < 0x80)
+		return c;
+	if (c >= 0xd800 && c < 0xdc00) {
+		if (next(r, layer) != '\\' || next(r, layer) != 'u')
+			return r->n == 0 ? END : BAD;
+		low = next_hex(r, layer, 4);
+		if (low < 0)
+			return low;
+		c = 0x10000 + ((c & 0x3ff) << 10) + (low & 0x3ff);
+	}
+	size = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	for (r->more_n = 0; (int)r->more_n < size - 1; c >>= 6)
+		r->more[r->more_n++] = (unsigned char)(0x80 | (c & 0x3f));
+	return (0xf00 >> size & 0xff) | c;
+}
+
+/* The next byte of r, or END, also in an escape that is cut off. What is no
+ * escape stands for itself. */
+static int next(struct reader *r, int layer)
+{
+	struct reader before;
+	int c, v = BAD;
+
+	if (r->more_n > 0)
+		return r->more[--r->more_n];
+	if (layer == 0) {
+		if (r->n == 0)
+			return END;
+		r->n--;
+		return *r->p++;
+	}
+	c = next(r, layer - 1);
+	if (c != '%' && c != '\\')
+		return c;
+	before = *r;
+	if (layer % 2 == 1 && c == '%') {
+		v = next_hex(r, layer - 1, 2);
+	} else if (layer % 2 == 0 && c == '\\') {
+		v = next(r, layer - 1);
+		if (v == 'u')
+			v = next_unicode(r, layer - 1);
+		else if (v != '/' && v != '"' && v != '\\' && v != END)
+			v = BAD;
+	}
+	if (v != BAD)
+		return v;
+	*r = before;
+	return c;
+}
+
+void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
+{
+	struct reader r = { (const unsigned char *)p, n, { 0 }, 0 };
+	size_t size = 0;
+	int c;
+
+	secret_wipe(s, which);
+	while (r.n > 0 && p[r.n - 1] == '=')
+		r.n--; /* padding, which not everybody writes */
+	while (size < SECRET_MAX && (c = next(&r, LAYERS)) != END)
+		s->value[which][size++] = (unsigned char)c;
+	s->n[which] = size;
+}
+
+void secret_wipe(struct secrets *s, enum secret which)
+{
+	explicit_bzero(s->value[which], s->n[which]);
+	s->n[which] = 0;
+}
+
+static int lower(int c)
+{
+	return c >= 0 ? text_lower((char)c) : c;
+}
+
+/* How many bytes are this secret, from where r stands: 0 if it does not begin
+ * there, all if they end within it and are at least cut. */
+static size_t match(const unsigned char *secret, size_t size, size_t cut,
+		    struct reader r)
+{
+	size_t n = r.n, i;
+	int c;
+
+	for (i = 0; i < size; i++) {
+		c = next(&r, LAYERS);
+		if (c == END)
+			return i >= LEAST && n >= cut ? n : 0;
+		if (lower(c) != lower(secret[i]) &&
+		    !(c == '+' && secret[i] == ' '))
+			return 0;
+	}
+	return n - r.n;
+}
+
+/* How many of p[0..n-1] are secret, of those that have at least least bytes. */
+static size_t longest(const struct secrets *s, size_t least, size_t cut,
+		      const unsigned char *p, size_t n)
+{
+	const struct reader r = { p, n, { 0 }, 0 };
+	size_t most = 0, size, i;
+
+	for (i = 0; i < SECRETS; i++) {
+		const unsigned char *value = s->value[i];
+
+		/* Nearly all places are done with here. */
+		if (s->n[i] < least || (*p != '\\' && *p != '%' && *p != '+' &&
+					lower(*p) != lower(*value)))
+			continue;
+		size = match(value, s->n[i], cut, r);
+		most = size > most ? size : most;
+	}
+	return most;
+}
+
+static void put(const struct secrets *s, struct text *t, const unsigned char *p,
+		size_t n, bool foreign)
+{
+	size_t least = foreign ? LEAST : CUT, cut = foreign ? CUT : SIZE_MAX;
+	size_t at, size, end = 0;
+
+	for (at = 0; at < n && t->cap - t->n > sizeof hidden; at += size) {
+		size = longest(s, least, cut, p + at, n - at);
+		if (size > 0 && at >= end)
+			text_str(t, hidden);
+		end = at + size > end ? at + size : end;
+		size = text_utf8(p + at, n - at);
+		size += size == 0 ? 1 : 0;
+		if (at >= end && foreign)
+			text_printable(t, p + at, size);
+		else if (at >= end)
+			text_mem(t, p + at, size);
+	}
+}
+
+void secret_printable(const struct secrets *s, struct text *t, const void *p,
+		      size_t n)
+{
+	put(s, t, p, n, true);
+}
+
+void secret_hide(const struct secrets *s, struct text *t, const void *p,
+		 size_t n)
+{
+	put(s, t, p, n, false);
+}

@@ -1,0 +1,48 @@
+/* What must never be seen, and how foreign text is shown without it. Servers
+ * repeat what they were sent: in plain words, in JSON, in URLs, and cut off. */
+#ifndef SECRET_H
+#define SECRET_H
+
+#include "text.h"
+
+/* Bytes of one at most: base64 of a user's name and a password of 1,023 bytes
+ * each has 2,732. */
+#define SECRET_MAX 2752
+
+enum secret {
+	SECRET_CONSUMER_KEY,
+	SECRET_TOKEN, /* of OAuth, or the bearer token */
+	SECRET_PASSWORD,
+	SECRET_BASIC,     /* user:password in base64 */
+	SECRET_SIGNATURE, /* of this attempt, in base64 */
+	SECRETS
+};
+
+/* All zeros: none. */
+struct secrets {
+	unsigned char value[SECRETS][SECRET_MAX]; /* escapes undone */
+	size_t n[SECRETS];                        /* 0: there is none */
+};
+
+/* Keep a copy of p[0..n-1], at most SECRET_MAX bytes, as this secret, in place
+ * of the one before. */
+void secret_set(struct secrets *s, enum secret which, const char *p, size_t n);
+
+/* Wipe one. */
+void secret_wipe(struct secrets *s, enum secret which);
+
+/* Append foreign bytes for a person to read: as text_printable does, but each
+ * secret of 4 bytes or more as (secret). It is found in any ASCII case, also
+ * with JSON's escapes (RFC 8259, 7), %XX (RFC 3986, 2.1) and + for a blank,
+ * one in the other or more than once; and cut off by the text's end, once 8
+ * bytes of it are there. Stops, without setting full, where there is no room.
+ */
+void secret_printable(const struct secrets *s, struct text *t, const void *p,
+		      size_t n);
+
+/* Append p[0..n-1] as it is, but each whole secret of 8 bytes or more, found as
+ * above, as (secret): for what is not foreign, and may quote what is. */
+void secret_hide(const struct secrets *s, struct text *t, const void *p,
+		 size_t n);
+
+#endif
