@@ -114,9 +114,9 @@ static const int always[] = {
 #endif
 };
 static const int streaming[] = {
-	SYS_pwritev2,    SYS_write,      SYS_writev,       SYS_getrandom,
-	SYS_ftruncate,   SYS_getsockopt, SYS_rt_sigaction, SYS_rt_sigprocmask,
-	SYS_getpid,      SYS_tkill,      SYS_kill,
+	SYS_write,       SYS_writev,       SYS_getrandom,      SYS_ftruncate,
+	SYS_getsockopt,  SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_getpid,
+	SYS_tkill,       SYS_kill,
 #ifdef SYS_ftruncate64
 	SYS_ftruncate64,
 #endif
@@ -148,7 +148,7 @@ static const struct rule {
 	int call;
 	uint32_t argument, mask, value[2];
 } rules[] = {
-	{ STREAM, SYS_ioctl, 1, ~0u, { TIOCGWINSZ, TIOCOUTQ } },
+	{ STREAM, SYS_ioctl, 1, ~0u, { TIOCGWINSZ, FIONREAD } },
 	{ STREAM, SYS_socket, 0, ~0u, { AF_INET, AF_INET6 } },
 	{ STREAM, SYS_socket, 1, 15, { SOCK_STREAM, SOCK_STREAM } },
 	{ STREAM, SYS_socket, 2, ~0u, { 0, IPPROTO_TCP } },
