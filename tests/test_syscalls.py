@@ -45,7 +45,7 @@ ERRORS = {
     "madvise": "EAGAIN ENOMEM", "mprotect": "ENOMEM EACCES",
     "open": "EACCES EINTR EIO EMFILE ENFILE ENOENT ENOMEM",
     "openat": "EACCES EINTR EIO EMFILE ENFILE ENOENT ENOMEM",
-    "dup2": "EBADF EBUSY EINTR EMFILE",
+    "stat": "EACCES ELOOP ENOENT",
     "fcntl": "EBADF EINTR EPERM EBUSY", "fstat": "EBADF ENOMEM",
     "close": "EBADF EINTR EIO", "ioctl": "EBADF ENOTTY", "lseek": "ESPIPE",
     "prlimit64": "EPERM", "prctl": "EINVAL EPERM",
