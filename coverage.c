@@ -258,7 +258,7 @@ bool coverage_open(struct coverage *c, const char *file)
 	    st.st_dev == err.st_dev && st.st_ino == err.st_ino) {
 		nowait_open(&c->direct, STDERR_FILENO);
 	} else if (exists && !S_ISREG(st.st_mode)) {
-		c->direct.kind = NOWAIT_OWN;
+		c->direct.kind = NOWAIT_OPEN;
 		c->direct.fd =
 		    open(file, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 		return c->direct.fd >= 0;
