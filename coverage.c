@@ -230,7 +230,7 @@ static void put_coverage(struct text *t, const struct coverage *c,
 	put(t, ",\"before_s\":%.3f,\"gap_s\":%.3f", seconds(covers.before),
 	    seconds(covers.gap_ms));
 	put_counts(t, c, covers.gaps, true);
-	if (s->has_lag || s->max_lag > 0)
+	if (s->ever_lag)
 		put(t, ",\"max_lag_s\":%.3f", seconds(s->max_lag));
 	else
 		text_str(t, ",\"max_lag_s\":null");

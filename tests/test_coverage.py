@@ -304,13 +304,7 @@ def test_withheld_and_lag_are_told_where_they_are_known(tstream, tmp_path, v2):
               for i in (old, number)]
     report = tmp_path / "report"
 
-    def send(c, request):
-        c.send(HEAD + line(tweets[0]))
-        time.sleep(1.2)
-        c.send(line(tweets[1]))
-        c.wait_closed()
-
-    with Server(scripted(send)) as server:
+    with Server(scripted(HEAD + line(tweets[0]) + line(tweets[1]))) as server:
         args = ["--v2"] if v2 else []
         p = tstream("-u", server.url("/x"), *args, "-c", "2", "--report",
                     report, env={"BEARER_TOKEN": "tokentokentoken"} if v2
@@ -319,8 +313,7 @@ def test_withheld_and_lag_are_told_where_they_are_known(tstream, tmp_path, v2):
     s, r = stats(p.stderr), read_report(report)
     assert ("withheld" in s) == ("withheld_min" in s) == (not v2)
     assert (r["withheld"] is None) == (r["withheld_min"] is None) == v2
-    assert 7.5 < s["lag_s"] < 10
-    assert s["lag_s"] - 0.06 <= r["max_lag_s"] < 11 and r["max_lag_s"] > 8.9
+    assert 6.9 < s["lag_s"] < 8.5 and 8.9 < r["max_lag_s"] < 10.5
 
 
 def test_lag_of_ids_that_are_no_times(tstream, tmp_path):
