@@ -101,14 +101,18 @@ static void put_counts(struct text *t, const struct coverage *c, uint64_t gaps,
 		{ "connects", s->stats.connects, ALWAYS },
 		{ "gaps", gaps, ALWAYS },
 	};
+	bool known;
 	size_t i;
 
 	for (i = 0; i < sizeof list / sizeof list[0]; i++) {
-		if (list[i].when == WITHHELD && !knows_withheld(s))
-			put(t, json ? ",\"%s\":null" : "", list[i].name);
-		else if (json || list[i].when != REPORT)
+		known = list[i].when != WITHHELD || knows_withheld(s);
+		if (!json && (!known || list[i].when == REPORT))
+			continue;
+		if (known)
 			put(t, json ? ",\"%s\":%" PRIu64 : " %s=%" PRIu64,
 			    list[i].name, list[i].value);
+		else
+			put(t, ",\"%s\":null", list[i].name);
 	}
 }
 
