@@ -130,7 +130,7 @@ void coverage_stats(const struct coverage *c, struct moment now)
 	if (s->has_lag)
 		put(&t, " lag_s=%.1f", seconds(s->lag));
 	put_down(&t, s, now);
-	log_line(LOG_INFO, "stats connected=%d%s", s->phase == SESSION_BODY,
+	log_line(LOG_ASKED, "stats connected=%d%s", s->phase == SESSION_BODY,
 		 line);
 }
 
@@ -149,7 +149,7 @@ void coverage_log(const struct coverage *c, struct moment now)
 	struct session_gap open;
 	size_t i;
 
-	log_line(LOG_INFO,
+	log_line(LOG_ASKED,
 		 "coverage: %.1f s of %.1f s (%.2f%%); gaps %.1f s, before the "
 		 "first stream %.1f s",
 		 seconds(covers.covered), seconds(covers.run),

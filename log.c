@@ -111,7 +111,10 @@ put_said(struct text *line, const char *format, va_list ap)
 
 static void put_prefix(struct text *line, enum log_level level)
 {
-	static const char *const priority[] = { "<3>", "<6>", "<7>" };
+	static const char *const priority[] = { [LOG_ERROR] = "<3>",
+						[LOG_ASKED] = "<6>",
+						[LOG_INFO] = "<6>",
+						[LOG_DEBUG] = "<7>" };
 	struct timespec now;
 	char stamp[32];
 	struct tm tm;
@@ -199,7 +202,7 @@ void log_line(enum log_level level, const char *format, ...)
 
 	if (!log_shows(level))
 		return;
-	if (level != LOG_DEBUG) {
+	if (level != LOG_DEBUG && level != LOG_ASKED) {
 		k = kind_of(format);
 		if (!has_credit(k))
 			return;

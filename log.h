@@ -8,7 +8,7 @@
 
 #include "secret.h"
 
-enum log_level { LOG_ERROR, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_ERROR, LOG_ASKED, LOG_INFO, LOG_DEBUG };
 
 /* Show lines up to this level, without these secrets, which stay the caller's
  * and may change. live: stderr is a terminal and stdout is not, so a line may
@@ -21,7 +21,8 @@ bool log_shows(enum log_level level);
 /* Write one line, formatted as by printf, with an LF behind it and before it
  * the time and the program's name or, in the journal (systemd.exec(5),
  * JOURNAL_STREAM), the level. It is cut at 2,000 bytes. Lines of one format are
- * of one kind; those of LOG_DEBUG are all written. */
+ * of one kind; those of LOG_DEBUG, and of LOG_ASKED, which the user asks for,
+ * are all written. */
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level,
 						    const char *format, ...);
 
