@@ -29,29 +29,17 @@ uint64_t backoff_next(struct backoff *b, enum backoff_event e, uint64_t now)
 {
 	bool was_up = b->open && now - b->opened_at >= UP;
 
-	b->open = false;
+	b->open = e == BACKOFF_OPENED;
+	if (b->open)
+		b->opened_at = now;
 	if (was_up)
 		b->failures = 0;
-	switch (e) {
-	case BACKOFF_OPENED:
-		b->open = true;
-		b->opened_at = now;
-		return 0;
-	case BACKOFF_SERVER:
+	if (e == BACKOFF_SERVER)
 		return double_wait(b, 2500, SERVER_MAX, now);
-	case BACKOFF_LIMITED:
+	if (e == BACKOFF_LIMITED)
 		return double_wait(b, 30 * SECOND, UINT64_MAX, now);
-	case BACKOFF_ENDED:
-		if (was_up)
-			return 0;
-		break;
-	case BACKOFF_NETWORK:
-		break;
-	case BACKOFF_FATAL:
-	case BACKOFF_COMPLETE:
-	case BACKOFF_EVENTS:
+	if (e != BACKOFF_NETWORK && (e != BACKOFF_ENDED || was_up))
 		return 0;
-	}
 	if (b->failures < NETWORK_STEPS)
 		b->failures++;
 	return (uint64_t)NETWORK_STEP * b->failures;
@@ -68,9 +56,9 @@ enum backoff_event backoff_status(int status)
 {
 	if (status == 420 || status == 429)
 		return BACKOFF_LIMITED;
-	if (status == 408 || status == 425)
-		return BACKOFF_SERVER;
-	return status >= 500 && status < 600 ? BACKOFF_SERVER : BACKOFF_FATAL;
+	return status == 408 || status == 425 || (status >= 500 && status < 600)
+		   ? BACKOFF_SERVER
+		   : BACKOFF_FATAL;
 }
 
 enum backoff_event backoff_certificate(bool opened, bool dates,

@@ -146,7 +146,6 @@ void coverage_log(const struct coverage *c, struct moment now)
 	const struct session *s = c->session;
 	struct session_coverage covers = session_covers(s, now);
 	uint64_t sum = withheld_sum(&s->withheld);
-	struct session_gap open;
 	size_t i;
 
 	log_line(LOG_ASKED,
@@ -155,8 +154,8 @@ void coverage_log(const struct coverage *c, struct moment now)
 		 seconds(covers.covered), seconds(covers.run),
 		 percent(covers.covered, covers.run), seconds(covers.gap_ms),
 		 seconds(covers.before));
-	if (session_open_gap(s, now, &open))
-		coverage_gap("coverage: open ", &open);
+	if (covers.open.cause != CAUSE_NONE)
+		coverage_gap("coverage: open ", &covers.open);
 	for (i = 0; i < TOLD && s->longest[i].cause != CAUSE_NONE; i++)
 		coverage_gap("coverage: ", &s->longest[i]);
 	if (sum > 0)
@@ -226,7 +225,6 @@ static void put_coverage(struct text *t, const struct coverage *c,
 {
 	const struct session *s = c->session;
 	struct session_coverage covers = session_covers(s, now);
-	struct session_gap open;
 	size_t i;
 
 	put(t, ",\"start\":\"%s\"", stamp(s->started_unix_ms));
@@ -240,8 +238,8 @@ static void put_coverage(struct text *t, const struct coverage *c,
 	else
 		text_str(t, ",\"max_lag_s\":null");
 	text_str(t, ",\"longest_gaps\":[");
-	if (session_open_gap(s, now, &open))
-		put_gap(t, &open);
+	if (covers.open.cause != CAUSE_NONE)
+		put_gap(t, &covers.open);
 	for (i = 0; i < SESSION_GAPS && s->longest[i].cause != CAUSE_NONE; i++)
 		put_gap(t, &s->longest[i]);
 	text_str(t, "]");

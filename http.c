@@ -9,12 +9,10 @@
 #define NO_CRLF "no CRLF where a chunk or its size ends"
 #define BAD_TRAILER "a bare CR, LF or NUL in the trailers"
 
-/* A field name or a part of one (RFC 9110, 5.6.2). */
+/* Of a field name (RFC 9110, 5.6.2): visible, but no delimiter. */
 static bool is_token(char c)
 {
-	return text_is_digit(c) || (c >= 'a' && c <= 'z') ||
-	       (c >= 'A' && c <= 'Z') ||
-	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+	return text_is_visible(c) && strchr("\"(),/:;<=>?@[\\]{}", c) == NULL;
 }
 
 /* The host of s[0..n-1] into u, in lower case. */
@@ -46,7 +44,7 @@ static const char *parse_host(struct http_url *u, const char *s, size_t n)
 		u->host[i] = c;
 	}
 	u->host[n] = '\0';
-	/* no name has digits alone behind its last dot */
+	/* no name is of digits and dots alone */
 	u->is_address = ipv6 || u->host[strspn(u->host, "0123456789.")] == '\0';
 	return NULL;
 }
@@ -99,7 +97,7 @@ const char *http_url_parse(struct http_url *u, const char *s)
 		return "it does not begin with https:// or http://";
 	s += 3;
 	for (n = 0; s[n] != '\0'; n++)
-		if (s[n] <= ' ' || s[n] > '~' || strchr("\"<>\\^`{|}", s[n]))
+		if (!text_is_visible(s[n]) || strchr("\"<>\\^`{|}", s[n]))
 			return "it has a character that must be written as "
 			       "%XX, in the host name as xn--...";
 	if (strchr(s, '#') != NULL)
@@ -223,17 +221,17 @@ static const char *take_field(struct http_head *h, struct http_value name,
 	return NULL;
 }
 
-/* A number, 0 if it is none; one that is too large is as large as can be. */
+/* A number, as large as can be if it is too large; 0 if it is none. */
 static uint64_t to_number(struct http_value v)
 {
-	uint64_t number;
-	size_t i;
+	uint64_t number = 0;
+	size_t i = 0;
 
-	if (text_to_u64(v.p, v.n, UINT64_MAX, &number))
-		return number;
-	for (i = 0; i < v.n && text_is_digit(v.p[i]); i++)
-		;
-	return v.n > 0 && i == v.n ? UINT64_MAX : 0;
+	while (i < v.n && text_is_digit(v.p[i]))
+		i++;
+	if (i == 0 || i < v.n)
+		return 0;
+	return text_to_u64(v.p, v.n, UINT64_MAX, &number) ? number : UINT64_MAX;
 }
 
 /* All fields are there: what they mean. */
@@ -246,9 +244,7 @@ static const char *judge_fields(struct http_head *h)
 	uint64_t left;
 
 	h->chunked = f[HTTP_TRANSFER_ENCODING].p != NULL;
-	h->has_length = f[HTTP_CONTENT_LENGTH].p != NULL;
-	h->encoded = f[HTTP_CONTENT_ENCODING].p != NULL;
-	if (h->has_length &&
+	if (f[HTTP_CONTENT_LENGTH].p != NULL &&
 	    !text_to_u64(f[HTTP_CONTENT_LENGTH].p, f[HTTP_CONTENT_LENGTH].n,
 			 UINT64_MAX, &h->length))
 		return refuse(h, f[HTTP_CONTENT_LENGTH],
@@ -301,9 +297,10 @@ static enum http_event end_head(struct http_head *h, const char **why)
 		return HTTP_ERROR;
 	if (h->status == 101)
 		*why = "a protocol switch nobody asked for";
-	else if (h->status >= 200 && h->chunked && h->has_length)
+	else if (h->status >= 200 && h->chunked &&
+		 h->field[HTTP_CONTENT_LENGTH].p != NULL)
 		*why = "Content-Length together with Transfer-Encoding";
-	else if (h->status == 200 && h->encoded)
+	else if (h->status == 200 && h->field[HTTP_CONTENT_ENCODING].p != NULL)
 		*why = refuse(h, h->field[HTTP_CONTENT_ENCODING],
 			      "a Content-Encoding nobody asked for");
 	else if (h->status < 200 && interim > INTERIM_MAX)
@@ -375,7 +372,7 @@ void http_body_init(struct http_body *b, const struct http_head *h)
 	b->left = h->length;
 	if (h->chunked)
 		b->place = CHUNK_SIZE_FIRST;
-	else if (!h->has_length)
+	else if (h->field[HTTP_CONTENT_LENGTH].p == NULL)
 		b->place = BODY_CLOSE;
 	else
 		b->place = h->length > 0 ? BODY_LENGTH : BODY_DONE;
@@ -439,8 +436,8 @@ static const char *take_framing(struct http_body *b, int c)
 {
 	enum http_place from = b->place, to = framing[from].next[kind_of(c)];
 
-	if (from == CHUNK_SIZE_FIRST)
-		b->left = b->line = 0;
+	if (from == CHUNK_SIZE_FIRST || from == CHUNK_CR)
+		b->line = 0; /* left is 0 */
 	if (b->line < sizeof b->begin)
 		b->begin[b->line] = (char)c;
 	b->line++;
@@ -478,6 +475,8 @@ enum http_event http_body_next(struct http_body *b, const unsigned char *in,
 	*used = i;
 	data->p = in + i;
 	data->n = n - i;
+	data->refused.p = b->begin;
+	data->refused.n = b->line < sizeof b->begin ? b->line : sizeof b->begin;
 	if (data->error != NULL)
 		return HTTP_ERROR;
 	if (b->place == BODY_DONE)

@@ -64,8 +64,6 @@ struct http_head {
 	struct http_value refused;            /* what an error is about */
 	/* What the fields mean; 0 or false if not given, or no sense: */
 	bool chunked; /* else length, else until close */
-	bool has_length;
-	bool encoded; /* a Content-Encoding, an error in a 200 */
 	uint64_t length;
 	uint64_t retry_after; /* seconds */
 	uint64_t retry_at;    /* Retry-After as a date, seconds since 1970 */
@@ -120,7 +118,8 @@ void http_body_init(struct http_body *b, const struct http_head *h);
 struct http_data {
 	const unsigned char *p; /* a part of the input */
 	size_t n;
-	const char *error; /* for a person, or NULL */
+	const char *error;         /* for a person, or NULL */
+	struct http_value refused; /* what came: a part of the body's state */
 };
 
 /* Go on in in[0..n-1] to the next body bytes; *used says how much framing lay

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 struct moment {
-	uint64_t ms;      /* of a clock that is never set */
+	uint64_t ms; /* of a clock that is never set, and goes on in suspend */
 	uint64_t unix_ms; /* since 1970, by the wall clock as it now is */
 };
 

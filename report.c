@@ -82,6 +82,10 @@ void report_bad_line(const struct report *r)
 	char beginning[256];
 	struct text t;
 
+	/* a web page: that it is one has been told, but for -q */
+	if (log_shows(LOG_INFO) && r->session->head.other_type &&
+	    r->session->stats.tweets + r->session->stats.notices == 0)
+		return;
 	text_init(&t, beginning, sizeof beginning);
 	log_foreign(&t, line->p, line->n < 120 ? line->n : 120);
 	if (line->size > LINE_MAX_SIZE)

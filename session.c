@@ -145,7 +145,7 @@ static void end_gap(struct session *s, struct moment now)
 {
 	size_t i = 0;
 
-	session_open_gap(s, now, &s->gap);
+	s->gap.ms = now.ms - s->gap.start;
 	s->in_gap = false;
 	s->gaps++;
 	s->gap_ms += s->gap.ms;
@@ -159,26 +159,17 @@ static void end_gap(struct session *s, struct moment now)
 	s->longest[i] = s->gap;
 }
 
-bool session_open_gap(const struct session *s, struct moment now,
-		      struct session_gap *gap)
-{
-	if (s->in_gap) {
-		*gap = s->gap;
-		gap->ms = now.ms - gap->start;
-	}
-	return s->in_gap;
-}
-
 struct session_coverage session_covers(const struct session *s,
 				       struct moment now)
 {
 	uint64_t end = s->phase == SESSION_OVER ? s->over : now.ms;
 	struct session_coverage c = { .gaps = s->gaps, .gap_ms = s->gap_ms };
-	struct session_gap open;
 
-	if (session_open_gap(s, now, &open)) {
+	if (s->in_gap) {
+		c.open = s->gap;
+		c.open.ms = now.ms - c.open.start;
 		c.gaps++;
-		c.gap_ms += open.ms;
+		c.gap_ms += c.open.ms;
 	}
 	c.run = end - s->started;
 	c.before = (s->ever_opened ? s->first : end) - s->started;
@@ -291,7 +282,7 @@ void session_connected(struct session *s, struct moment now)
 void session_pause(struct session *s, bool paused, struct moment now)
 {
 	if (s->paused && !paused)
-		s->alive = s->resumed = now.ms;
+		s->alive = s->pause_end = now.ms;
 	if (paused && !s->behind)
 		s->behind_since = now.ms;
 	s->behind = s->behind || paused;
@@ -332,11 +323,18 @@ static void read_excerpt(struct session *s, const struct http_data *data)
 	size_t room = sizeof s->excerpt - s->excerpt_n;
 	size_t n = data->n < room ? data->n : room;
 
-	if (!s->head.encoded)
+	if (s->head.field[HTTP_CONTENT_ENCODING].p == NULL) {
 		memcpy(s->excerpt + s->excerpt_n, data->p, n);
-	s->excerpt_n += s->head.encoded ? 0 : n;
+		s->excerpt_n += n;
+	}
 	if (n == room)
 		session_end(s, CAUSE_STATUS);
+}
+
+static bool find(const struct session *s, const char *const *path,
+		 struct json_value *v)
+{
+	return json_find((const char *)s->line.p, path, v);
 }
 
 static void take_limit(struct session *s)
@@ -345,8 +343,7 @@ static void take_limit(struct session *s)
 	struct json_value v;
 	uint64_t track;
 
-	if (json_find((const char *)s->line.p, path, &v) &&
-	    text_to_u64(v.p, v.n, UINT64_MAX, &track))
+	if (find(s, path, &v) && text_to_u64(v.p, v.n, UINT64_MAX, &track))
 		withheld_notice(&s->withheld, track);
 }
 
@@ -358,9 +355,9 @@ static void take_disconnect(struct session *s)
 
 	s->code = 0;
 	s->said_n = 0;
-	if (json_find((const char *)s->line.p, code, &v))
+	if (find(s, code, &v))
 		text_to_u64(v.p, v.n, UINT64_MAX, &s->code);
-	if (json_find((const char *)s->line.p, reason, &v)) {
+	if (find(s, reason, &v)) {
 		s->said_n = v.n < sizeof s->said ? v.n : sizeof s->said;
 		memcpy(s->said, v.p, s->said_n);
 	}
@@ -380,8 +377,7 @@ static void take_errors(struct session *s)
 	static const char *const path[] = { "errors", "type", NULL };
 	struct json_value type;
 
-	if (!json_find((const char *)s->line.p, path, &type) &&
-	    !json_find((const char *)s->line.p, path + 1, &type))
+	if (!find(s, path, &type) && !find(s, path + 1, &type))
 		return;
 	if (ends_with(type, "/operational-disconnect"))
 		session_end(s, CAUSE_UPSTREAM);
@@ -402,8 +398,8 @@ static void take_lag(struct session *s, struct moment now)
 	s->looked_at = now.ms;
 	if (s->looks >= LAG_LOOKS)
 		return;
-	s->has_lag = json_find((const char *)s->line.p, from, &v) &&
-		     text_to_u64(v.p, v.n, UINT64_MAX, &id);
+	s->has_lag =
+	    find(s, from, &v) && text_to_u64(v.p, v.n, UINT64_MAX, &id);
 	made = s->has_lag ? (id >> 22) + SNOWFLAKE : 0;
 	s->has_lag = s->has_lag && made <= now.unix_ms + AHEAD &&
 		     made + BEHIND >= now.unix_ms;
@@ -489,7 +485,7 @@ static enum session_event read_stream(struct session *s, struct moment now,
 	size_t k;
 
 	s->last_byte = s->alive = now.ms;
-	if (s->behind && now.ms - s->resumed >= LEVEL)
+	if (s->behind && now.ms - s->pause_end >= LEVEL)
 		s->behind = false;
 	if (s->in_gap) {
 		end_gap(s, now);
@@ -517,10 +513,7 @@ static enum session_event read_body(struct session *s, struct moment now,
 		return SESSION_MORE;
 	case HTTP_ERROR:
 		s->http_error = data.error;
-		s->head.refused.p = s->body.begin;
-		s->head.refused.n = s->body.line < sizeof s->body.begin
-					? s->body.line
-					: sizeof s->body.begin;
+		s->head.refused = data.refused;
 		session_end(s, CAUSE_PROTOCOL);
 		return SESSION_MORE;
 	case HTTP_DATA:

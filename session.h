@@ -76,7 +76,8 @@ struct session_gap {
 /* What the run covers, in ms: run = covered + gaps + before. */
 struct session_coverage {
 	uint64_t run, covered, before, gap_ms;
-	uint64_t gaps; /* the open one included, as in gap_ms */
+	uint64_t gaps;           /* the open one included, as in gap_ms */
+	struct session_gap open; /* so far; its cause is NONE if none is */
 };
 
 enum session_event {
@@ -102,7 +103,7 @@ struct session {
 	uint64_t over;      /* the end of the run, in SESSION_OVER */
 	bool paused;        /* a slow reader makes us wait */
 	bool behind;        /* since a pause the server may be ahead of us */
-	uint64_t behind_since, resumed; /* that pause's begin, the last's end */
+	uint64_t behind_since, pause_end; /* of the first, of the last pause */
 	bool ever_opened, in_gap, ending;
 	bool was_reset; /* the last end was a wait for a limit's reset */
 	struct http_head head;
@@ -162,9 +163,4 @@ void session_pause(struct session *s, bool paused, struct moment now);
 /* What the run covers so far, or did. */
 struct session_coverage session_covers(const struct session *s,
 				       struct moment now);
-
-/* The gap that is open, as long as it is now. False if there is none. */
-bool session_open_gap(const struct session *s, struct moment now,
-		      struct session_gap *gap);
-
 #endif

@@ -28,7 +28,7 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 	int result = __real_clock_gettime(id, t);
 	uint64_t ns = (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
 
-	if (id == CLOCK_MONOTONIC) {
+	if (id == CLOCK_MONOTONIC || id == CLOCK_BOOTTIME) {
 		ns *= factor();
 		t->tv_sec = (time_t)(ns / 1000000000u);
 		t->tv_nsec = (long)(ns % 1000000000u);

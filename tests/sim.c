@@ -557,6 +557,8 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 {
 	uint64_t ms = now;
 
+	if (id == CLOCK_MONOTONIC)
+		ms -= now / 4; /* this machine sleeps a lot */
 	if (id == CLOCK_REALTIME) {
 		if (chance(1))
 			skew = (int64_t)below(2 * DAY) - (int64_t)DAY;

@@ -136,17 +136,16 @@ class Ledger:
 def a_script(rng):
     script = []
     for _ in range(rng.randrange(2, 5)):
-        steps = []
-        for _ in range(rng.randrange(0, 6)):
-            steps.append(rng.choice([("send", True), ("send", False),
-                                     ("wait", rng.uniform(0.05, 0.7))]))
+        steps = []  # far from a stall, but for the last
+        for _ in range(rng.randrange(0, 4)):
+            steps.append(("wait", rng.uniform(0.05, 0.5)))
+            steps.append(("send", rng.random() < 0.5))
         steps.append(rng.choice([("end", 0), ("cut", 0), ("reset", 0),
                                  ("wait", 3)]))
         script.append(steps)
         if rng.random() < 0.15:
             script.append("busy")
-    script.append([("send", True), ("wait", 30)])
-    return script
+    return [*script, [("send", True), ("wait", 0.4)] * 40]
 
 
 def one_run(tstream, path, seed):
@@ -606,3 +605,13 @@ def test_type_of_a_web_page_is_told_once(tstream, kind):
         p = tstream("-u", server.url(), "-c", "3")
     assert p.stderr.count("the response is " + kind) == 1
     assert "-H 'Accept: application/json'" in p.stderr
+
+
+def test_N10_lines_of_a_web_page_are_counted_and_not_told(tstream):
+    page = (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
+            b"<!DOCTYPE html>\n<html>\n<p>Please sign in\n</html>\n")
+    with Server(scripted(page)) as server:
+        p = tstream("-u", server.url(), "-d", "1")
+    assert "malformed line of" not in p.stderr
+    assert p.stderr.count("the response is text/html") == 1
+    assert stats(p.stderr)["malformed"] == 4 * stats(p.stderr)["connects"]

@@ -533,6 +533,9 @@ def test_date(probe, value, want):
     ("http://[::1]:9?x", "0 ::1 9 http://[::1]:9/ / x 1 [::1]:9"),
     ("https://a.example.", "1 a.example 443 https://a.example/ / - 0 a.example"),
     ("http://127.0.0.1", "0 127.0.0.1 80 http://127.0.0.1/ / - 1 127.0.0.1"),
+    # what inet_aton(3) takes for an address is none of a name server's business
+    ("http://127.1/", "0 127.1 80 http://127.1/ / - 1 127.1"),
+    ("http://1.2.3.x/", "0 1.2.3.x 80 http://1.2.3.x/ / - 0 1.2.3.x"),
 ])
 def test_url(probe, url, want):
     assert probe("u", url.encode()) == want
