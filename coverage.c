@@ -95,7 +95,7 @@ static void put_json(int fd, const struct request *r, const char *s)
 	struct text t;
 
 	text_init(&t, shown, sizeof shown);
-	secret_hide(&r->secrets, &t, s, strlen(s));
+	secret_append(&r->secrets, &t, s, strlen(s), false);
 	dprintf(fd, "\"");
 	for (s = shown; *s != '\0'; s++) {
 		if (*s == '"' || *s == '\\')

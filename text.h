@@ -23,9 +23,6 @@ void text_mem(struct text *t, const void *p, size_t n);
 void text_str(struct text *t, const char *s);
 void text_u64(struct text *t, uint64_t v);
 
-/* Take back what was written behind the first n bytes. */
-void text_cut(struct text *t, size_t n);
-
 /* Append n bytes as two hexadecimal digits each; ten is 'a' or 'A'. */
 void text_put_hex(struct text *t, const void *p, size_t n, char ten);
 
@@ -43,8 +40,7 @@ bool text_to_u64(const char *p, size_t n, uint64_t max, uint64_t *v);
 /* ASCII alone, whatever the locale. */
 char text_lower(char c);
 bool text_is_digit(int c);
-bool text_is_visible(int c); /* ! to ~ */
-int text_hex(int c);         /* the value of a hexadecimal digit, or -1 */
+int text_hex(int c); /* the value of a hexadecimal digit, or -1 */
 
 /* Is p[0..n-1] the word, ASCII case ignored? */
 bool text_is_word(const char *p, size_t n, const char *word);

@@ -178,7 +178,6 @@ static void die_by(int number)
 {
 	sigset_t set;
 
-	request_forget(&request);
 	signal(number, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, number);
@@ -294,7 +293,6 @@ int main(int argc, char **argv)
 	log_end();
 	if (wheel.signal != 0)
 		die_by(wheel.signal);
-	request_forget(&request);
 	if (end == LOOP_OUTPUT || !written)
 		return EXIT_OUTPUT;
 	if (opt.test)
