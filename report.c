@@ -109,15 +109,18 @@ void report_errors(const struct report *r)
 	static const char *const parts[][3] = {
 		{ "errors", "title", NULL },
 		{ "errors", "detail", NULL },
-		{ "errors", "message", NULL }, /* of v1.1 */
-		{ "errors", "code", NULL },
+		{ "errors", "code", NULL }, /* of v1.1 */
+		{ "errors", "message", NULL },
 		{ "error", NULL, NULL }, /* of others */
 	};
 	char said[640];
 	struct text t;
+	const struct line *line = &r->session->line;
 	size_t i;
 
-	if (r->session->line.n > ERRORS_MAX)
+	/* Most objects are done with here, in streams without tweets too. */
+	if (line->n > ERRORS_MAX ||
+	    memmem(line->p, line->n, "\"error", 6) == NULL)
 		return;
 	text_init(&t, said, sizeof said);
 	for (i = 0; i < sizeof parts / sizeof parts[0]; i++)

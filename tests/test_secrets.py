@@ -471,7 +471,7 @@ def test_errors_objects_as_their_text(tstream):
     long = b'{"error":"y","x":"%s"}' % (b"y" * 5000)
     with Server(scripted(stream([v1, other, long]) + BYE)) as server:
         p = tstream("-u", server.url())
-    assert "the service says: Could not authenticate you.: 32\n" in p.stderr
+    assert "the service says: 32: Could not authenticate you.\n" in p.stderr
     assert "the service says: model not found\n" in p.stderr
     assert p.stderr.count("the service says") == 2
 
