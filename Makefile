@@ -2,12 +2,15 @@
 #
 #   make            the static binary
 #   make demo       a local HTTPS server, and tstream streaming from it
-#   make check      every test that takes seconds
+#   make check      every test that takes seconds; installs from Debian alone
 #   make torture    those that take minutes
+#   make interop    other people's servers and clients; Debian and npm
 #   make soak       an endurance run; SOAK_SECONDS, SOAK_RECONNECTS
 #   make install    the binary and its manual; PREFIX and DESTDIR are honoured
-#   make bench      CPU, memory and latency beside curl, jq and others
-#   make fuzz       libFuzzer on the rooms that read foreign bytes
+#   make bench      CPU, memory and latency beside curl, jq and others;
+#                   BENCH_MB, BENCH_PAIRS
+#   make fuzz       libFuzzer on the rooms that read foreign bytes;
+#                   FUZZ_SECONDS, FUZZ_RUNS, FUZZ_TARGETS
 #   make lint       warnings of two compilers, cppcheck, clang-tidy, format
 #   make clean
 #
@@ -19,7 +22,7 @@ HOSTCC = cc
 PREFIX = /usr/local
 CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
 
-PURE = text secret sha1 oauth1 request http json_scan json_fast lines withheld \
+PURE = text secret sha1 oauth1 request http json_scan lines withheld \
 	backoff session
 ROOMS = $(PURE) nowait keys log resolve tls roots net output report coverage loop sandbox \
 	options tstream
@@ -112,14 +115,17 @@ build/roots.o: build/include/roots_builtin.h
 TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
 	jq libcmocka-dev gcc libc6-dev curl strace tmux mandoc \
 	python3-dnspython iproute2 util-linux python3-cryptography-vectors \
-	python3-pytest-timeout
+	python3-pytest-timeout python3-pytest-xdist nodejs python3-yaml \
+	groff-base man-db zsh
+# What tests/peer.py imports.
+DEMO_PACKAGES = python3 python3-oauthlib python3-cryptography
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 TEST_ROOMS = $(PURE) keys resolve sandbox
 PYTHON = /usr/bin/python3
 
-build/tests-ready:
-	@mkdir -p build/tests
+build/tests-ready: Makefile
 	scripts/need $(TEST_PACKAGES)
+	@mkdir -p build/tests
 	@touch $@
 
 build/tests/%.o: %.c $(HEADERS) Makefile | build/tests-ready
@@ -134,7 +140,7 @@ build/tests/probe: tests/probe.c $(TEST_ROOMS:%=build/tests/%.o)
 build/tests/probe_portable: tests/probe.c $(TEST_ROOMS:%=build/tests/%.o)
 	@echo '  LINK $@'
 	@$(HOSTCC) $(WARN) -Werror $(DEFS) $(SANITIZE) -DJSON_PORTABLE -o $@ \
-		json_fast.c $(filter-out %/json_fast.o,$^)
+		json_scan.c $(filter-out %/json_scan.o,$^)
 
 build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 	@echo '  LINK $@'
@@ -142,8 +148,8 @@ build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 
 # The loop between simulated system calls: all of these go to tests/sim.c.
 SIM_CALLS = ppoll poll clock_gettime resolve_ask resolve_read \
-	socket setsockopt getsockopt connect send recv close getrandom write \
-	syscall
+	socket setsockopt getsockopt connect send recv close getentropy write \
+	ioctl
 SIM_ROOMS = $(PURE) nowait log resolve tls net output report coverage loop sandbox
 build/tests/tls.o build/tests/net.o build/tests/report.o build/tests/coverage.o \
 	build/tests/loop.o: \
@@ -158,6 +164,12 @@ build/tests/sandbox: tests/sandbox.c build/sandbox.o | build/tests-ready
 	@echo '  LINK $@'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
 
+build/tests/counters: tests/counters.c $(OBJS) build/libbearssl.a \
+		| build/tests-ready
+	@echo '  LINK $@'
+	@$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -static -o $@ $< \
+		$(filter-out build/tstream.o,$(OBJS)) build/libbearssl.a
+
 build/tests/lookup: tests/lookup.c build/resolve.o build/sandbox.o | build/tests-ready
 	@echo '  LINK $@'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
@@ -168,37 +180,46 @@ build/tests/faults: tests/faults.c $(OBJS) build/libbearssl.a | build/tests-read
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -static -o $@ $^ \
 		-Wl,--wrap=getaddrinfo,--wrap=coverage_stats,--wrap=request_build
 
-demo: tstream build/tests-ready
+build/demo-ready: Makefile
+	scripts/need $(DEMO_PACKAGES)
+	@mkdir -p build
+	@touch $@
+
+demo: tstream build/demo-ready
 	$(PYTHON) -B tests/demo.py ./tstream
 
 # The shipped objects on a fast clock.
-build/tests/tstream-fast: tests/fast_clock.c $(OBJS) build/libbearssl.a
+build/tests/tstream-fast: tests/fast_clock.c $(OBJS) build/libbearssl.a \
+		| build/tests-ready
 	@echo '  LINK $@'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^ \
 		-Wl,--wrap=clock_gettime,--wrap=ppoll
 
 # SOAK_SECONDS of cuts, stalls and rubbish; then SOAK_RECONNECTS of them.
-SOAK_SECONDS = 600
-SOAK_RECONNECTS = 10000
+SOAK_SECONDS ?= 600
+SOAK_RECONNECTS ?= 10000
 soak: tstream build/tests/tstream-fast build/tests-ready
-	$(PYTHON) -B tests/soak.py ./tstream $(SOAK_SECONDS) \
+	$(LEAVE_NOTHING) $(PYTHON) -B tests/soak.py ./tstream $(SOAK_SECONDS) \
 		build/tests/tstream-fast $(SOAK_RECONNECTS)
 
 # libFuzzer; FUZZ_SECONDS a target, or FUZZ_RUNS inputs. A corpus stays in
 # build/fuzz.
-FUZZ_SECONDS = 60
-FUZZ_RUNS = -1
-FUZZ_TARGETS = json vectors lines head body session keys url answer roots
+FUZZ_SECONDS ?= 60
+FUZZ_RUNS ?= -1
+FUZZ_TARGETS ?= json lines head body session keys url answer roots
 FUZZ_ROOMS = $(PURE) keys resolve sandbox roots
-FUZZ_FLAGS = $(DEFS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+# Lines are at most so long there that inputs of 2,048 bytes reach the limit.
+FUZZ_FLAGS = $(DEFS) -DLINE_MAX_SIZE=300u -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all $(INCLUDES)
-build/fuzz-ready: build/tests-ready
+build/fuzz-ready: build/tests-ready Makefile
 	scripts/need clang libclang-rt-14-dev rapidjson-dev libhttp-parser-dev
 	@mkdir -p build/fuzz
 	@touch $@
-build/fuzz/%.o: %.c $(HEADERS) | build/fuzz-ready build/include/roots_builtin.h
+build/fuzz/%.o: %.c $(HEADERS) Makefile \
+		| build/fuzz-ready build/include/roots_builtin.h
 	@clang -std=c99 $(FUZZ_FLAGS) -c -o $@ $<
-build/fuzz/fuzz.o: tests/fuzz.c tests/fuzz_oracle.h $(HEADERS) | build/fuzz-ready
+build/fuzz/fuzz.o: tests/fuzz.c tests/fuzz_oracle.h $(HEADERS) Makefile \
+		| build/fuzz-ready build/source
 	@clang -std=c99 $(FUZZ_FLAGS) -c -o $@ $<
 build/fuzz/oracle.o: tests/fuzz_oracle.cpp tests/fuzz_oracle.h | build/fuzz-ready
 	@clang++ -O2 -c -o $@ $<
@@ -216,10 +237,12 @@ fuzz: build/fuzz/fuzz
 		echo "fuzz $$t: $$(sed -n 's/.*executed_units: *//p' \
 			build/fuzz/$$t.log) inputs, nothing found"; done
 
-# BENCH_MB (1024) and BENCH_PAIRS (5) say how much and how often.
+# How much, and how often.
+BENCH_MB ?= 1024
+BENCH_PAIRS ?= 5
 BENCH = build/tests/bench_server build/tests/bench_floor build/tests/bench_scan \
 	build/tests/bench_simdjson
-build/bench-ready: build/tests-ready
+build/bench-ready: build/tests-ready Makefile
 	scripts/need curl jq libssl-dev libsimdjson-dev g++ python3-requests \
 		util-linux
 	@touch $@
@@ -229,13 +252,13 @@ build/tests/bench_floor: tests/bench_floor.c $(OBJS) build/libbearssl.a \
 		| build/bench-ready
 	$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -static -o $@ $< \
 		$(filter-out build/tstream.o,$(OBJS)) build/libbearssl.a
-build/tests/bench_scan: tests/bench_scan.c build/json_scan.o build/json_fast.o \
+build/tests/bench_scan: tests/bench_scan.c build/json_scan.o  \
 		| build/bench-ready
 	$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
 build/tests/bench_simdjson: tests/bench_simdjson.cpp | build/bench-ready
 	g++ -O2 -o $@ $< -lsimdjson
 bench: tstream $(BENCH)
-	$(PYTHON) -B tests/bench.py ./tstream
+	BENCH_MB=$(BENCH_MB) BENCH_PAIRS=$(BENCH_PAIRS) $(LEAVE_NOTHING) $(PYTHON) -B tests/bench.py ./tstream
 
 install: tstream
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
@@ -259,7 +282,13 @@ TIDY = -*,bugprone-*,cert-*,clang-analyzer-*,$\
 	-bugprone-implicit-widening-of-multiplication-result,$\
 	-bugprone-narrowing-conversions,-cert-dcl37-c,-cert-dcl51-cpp,$\
 	-cert-err33-c,-clang-analyzer-valist.Uninitialized,$\
-	-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
+	-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,$\
+	readability-function-size
+# A function fits one screen.
+TIDY_LIMITS = {CheckOptions: [$\
+	{key: readability-function-size.LineThreshold, value: 60},$\
+	{key: readability-function-size.NestingThreshold, value: 3},$\
+	{key: readability-function-size.ParameterThreshold, value: 6}]}
 C_FILES = $(ROOMS:%=%.c)
 lint: tstream build/tests-ready
 	scripts/need $(LINT_PACKAGES)
@@ -269,33 +298,37 @@ lint: tstream build/tests-ready
 	cppcheck -q --std=c99 --error-exitcode=1 --inline-suppr \
 		--enable=warning,style,performance,portability \
 		--suppressions-list=tests/cppcheck.txt $(DEFS) $(C_FILES)
-	clang-tidy --quiet --checks='$(TIDY)' --warnings-as-errors='*' $(C_FILES) -- \
-		-std=c99 $(DEFS) $(INCLUDES)
+	clang-tidy --quiet --checks='$(TIDY)' --config='$(TIDY_LIMITS)' \
+		--warnings-as-errors='*' $(C_FILES) -- -std=c99 $(DEFS) $(INCLUDES)
 	shellcheck scripts/*
 	mandoc -T lint -W warning tstream.1
 	@echo "lint: clean"
 
-# Servers and clients of others, as far as they can be had.
-build/interop/ready: scripts/interop
-	scripts/interop build/interop
-	@touch $@
-
 TEST_PROGRAMS = build/tests/probe build/tests/probe_portable build/tests/unit build/tests/sandbox \
-	build/tests/sim build/tests/lookup build/tests/faults
-PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
-check: tstream build/interop/ready $(TEST_PROGRAMS)
-	$(PYTEST) --timeout=300 -m 'not torture' $(PYTEST_ARGS) tests
+	build/tests/sim build/tests/lookup build/tests/counters build/tests/faults
+LEAVE_NOTHING = $(PYTHON) -B tests/leave_nothing.py
+PYTEST = $(LEAVE_NOTHING) $(PYTHON) -B -m pytest -q -p no:cacheprovider
+# Most tests wait for a clock; JOBS of them do so side by side (0: none).
+JOBS ?= 2
+check: tstream $(TEST_PROGRAMS)
+	$(PYTEST) --timeout=300 -n $(JOBS) -m 'not torture and not interop' \
+		$(PYTEST_ARGS) tests
 
 # What takes minutes: all cuts, flips, system calls, rows; 10,000 simulated
 # days and ten years. make soak and make fuzz are apart.
-torture: tstream build/interop/ready $(TEST_PROGRAMS)
-	@for t in failures interop judges stream syscalls torture; do \
-		echo "torture: $$t"; \
-		$(PYTEST) --timeout=1800 --durations=5 -m torture $(PYTEST_ARGS) \
-			tests/test_$$t.py || exit 1; done
+torture: tstream $(TEST_PROGRAMS)
+	$(PYTEST) --timeout=1800 --durations=20 -m torture $(PYTEST_ARGS) tests
+
+# Servers and clients of others, with what npm has of them.
+build/interop/ready: scripts/interop tests/interop/package-lock.json
+	scripts/interop build/interop
+	@touch $@
+
+interop: tstream build/tests/probe build/interop/ready
+	$(PYTEST) --timeout=300 -m interop $(PYTEST_ARGS) tests
 
 clean:
 	rm -rf build tstream
 
-.PHONY: FORCE all clean demo check torture soak install lint bench fuzz
+.PHONY: FORCE all clean demo check torture interop soak install lint bench fuzz
 .DELETE_ON_ERROR:

@@ -7,6 +7,7 @@
 #define NETWORK_STEPS 64u /* 16 s */
 #define SERVER_MAX (320u * SECOND)
 #define RETRY_AFTER_MAX 900u /* seconds */
+#define RELEASED 1795564800u /* 2026-11-25, of this version */
 
 /* 2 x max(base, least), where base is the last wait of these two kinds. */
 static uint64_t double_wait(struct backoff *b, uint64_t least, uint64_t most,
@@ -67,7 +68,16 @@ enum backoff_event backoff_status(int status)
 {
 	if (status == 420 || status == 429)
 		return BACKOFF_LIMITED;
+	if (status == 408 || status == 425)
+		return BACKOFF_SERVER;
 	return status >= 500 && status < 600 ? BACKOFF_SERVER : BACKOFF_FATAL;
+}
+
+enum backoff_event backoff_certificate(bool opened, bool dates,
+				       uint64_t unix_time)
+{
+	return opened || (dates && unix_time < RELEASED) ? BACKOFF_SERVER
+							 : BACKOFF_FATAL;
 }
 
 enum backoff_event backoff_disconnect(uint64_t code)

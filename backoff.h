@@ -10,7 +10,7 @@ enum backoff_event {
 	BACKOFF_OPENED,   /* a stream began: nothing to wait for */
 	BACKOFF_NETWORK,  /* name, TCP, TLS or protocol failure, a stall */
 	BACKOFF_ENDED,    /* a stream ended or broke */
-	BACKOFF_SERVER,   /* 5xx */
+	BACKOFF_SERVER,   /* 5xx, 408, 425 */
 	BACKOFF_LIMITED,  /* 420, 429 */
 	BACKOFF_FATAL,    /* irrecoverable */
 	BACKOFF_COMPLETE, /* nothing more will come */
@@ -36,6 +36,12 @@ uint64_t backoff_retry_after(uint64_t wait, uint64_t seconds);
 
 /* What an HTTP status other than 200 means. */
 enum backoff_event backoff_status(int status);
+
+/* What a certificate that is not acceptable means: after a first 200 (opened)
+ * it may pass, and so may one whose dates do not fit (dates) while the clock
+ * here, in seconds since 1970, shows a time before this version was. */
+enum backoff_event backoff_certificate(bool opened, bool dates,
+				       uint64_t unix_time);
 
 /* What the code of a disconnect message means. */
 enum backoff_event backoff_disconnect(uint64_t code);

@@ -3,181 +3,343 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define TOLD 5 /* gaps that are told of to people */
 
 static double seconds(uint64_t ms)
 {
 	return (double)ms / 1000;
 }
 
-/* A time in UTC, in one of a few static buffers. */
+static double percent(uint64_t part, uint64_t whole)
+{
+	return whole > 0 ? 100 * (double)part / (double)whole : 0;
+}
+
+/* A time in UTC, in a static buffer. */
 static const char *stamp(uint64_t unix_ms)
 {
-	static char buf[2][32];
-	static unsigned next;
+	static char buf[32];
 	time_t t = (time_t)(unix_ms / 1000);
-	char *p = buf[next++ % 2];
 	struct tm tm;
 
 	if (gmtime_r(&t, &tm) == NULL ||
-	    strftime(p, sizeof buf[0], "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+	    strftime(buf, sizeof buf, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		return "-";
-	return p;
+	return buf;
+}
+
+/* Append as printf writes, at most 511 bytes. */
+__attribute__((format(printf, 2, 3))) static void put(struct text *t,
+						      const char *format, ...)
+{
+	char part[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(part, sizeof part, format, ap);
+	va_end(ap);
+	text_str(t, part);
+}
+
+/* Only v1.1 says what was withheld. */
+static bool knows_withheld(const struct session *s)
+{
+	return !s->config.v2 && strcmp(s->config.tweet_key, "text") == 0;
+}
+
+/* Why there is no stream, and when the next attempt is. */
+static void put_down(struct text *t, const struct session *s, struct moment now)
+{
+	if (s->phase == SESSION_BODY || s->phase == SESSION_OVER ||
+	    s->cause == CAUSE_NONE)
+		return;
+	put(t, " (%s", cause_text(s->in_gap ? s->gap.cause : s->cause));
+	if (s->cause == CAUSE_STATUS)
+		put(t, "; HTTP status %d", s->head.status);
+	else if (s->in_gap && s->cause != s->gap.cause)
+		put(t, "; %s", cause_text(s->cause));
+	if (s->phase == SESSION_WAIT)
+		put(t, "; the next attempt is in %.1f s)",
+		    seconds(s->due > now.ms ? s->due - now.ms : 0));
+	else
+		put(t, "; an attempt is being made)");
+}
+
+/* The counters, as " name=1" for a line or as members of an object. */
+static void put_counts(struct text *t, const struct coverage *c, uint64_t gaps,
+		       bool json)
+{
+	enum when { ALWAYS, WITHHELD, REPORT };
+	const struct session *s = c->session;
+	const struct {
+		const char *name;
+		uint64_t value;
+		enum when when;
+	} list[] = {
+		{ "tweets", s->stats.tweets, ALWAYS },
+		{ "notices", s->stats.notices, ALWAYS },
+		{ "deletes", s->stats.deletes, REPORT },
+		{ "withheld", withheld_sum(&s->withheld), WITHHELD },
+		{ "withheld_min", withheld_min(&s->withheld), WITHHELD },
+		{ "withheld_ambiguous", s->withheld.ambiguous, REPORT },
+		{ "malformed", s->stats.malformed, ALWAYS },
+		{ "keepalives", s->stats.keepalives, ALWAYS },
+		{ "bytes", s->stats.bytes, ALWAYS },
+		{ "lost", c->lost, REPORT },
+		{ "connects", s->stats.connects, ALWAYS },
+		{ "gaps", gaps, ALWAYS },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof list / sizeof list[0]; i++) {
+		if (list[i].when == WITHHELD && !knows_withheld(s))
+			put(t, json ? ",\"%s\":null" : "", list[i].name);
+		else if (json || list[i].when != REPORT)
+			put(t, json ? ",\"%s\":%" PRIu64 : " %s=%" PRIu64,
+			    list[i].name, list[i].value);
+	}
+}
+
+void coverage_stats(const struct coverage *c, struct moment now)
+{
+	const struct session *s = c->session;
+	struct session_coverage covers = session_covers(s, now);
+	char line[1024];
+	struct text t;
+
+	text_init(&t, line, sizeof line);
+	put_counts(&t, c, covers.gaps, false);
+	put(&t, " gap_s=%.1f held=%zu", seconds(covers.gap_ms),
+	    c->out->held + (c->notices != NULL ? c->notices->held : 0));
+	if (s->has_lag)
+		put(&t, " lag_s=%.1f", seconds(s->lag));
+	put_down(&t, s, now);
+	log_line(LOG_INFO, "stats connected=%d%s", s->phase == SESSION_BODY,
+		 line);
 }
 
 void coverage_gap(const char *what, const struct session_gap *gap)
 {
-	log_line(LOG_INFO, "%sgap of %.1f s since %s: %s", what,
-		 seconds(gap->ms), stamp(gap->start_unix_ms),
-		 cause_text(gap->cause));
+	log_line(LOG_INFO, "%sgap of %s%.1f s since %s: %s", what,
+		 gap->upper_bound ? "at most " : "", seconds(gap->ms),
+		 stamp(gap->start_unix_ms), cause_text(gap->cause));
 }
 
-void coverage_stats(const struct coverage *r)
+void coverage_log(const struct coverage *c, struct moment now)
 {
-	const struct session *s = r->session;
-	const struct session_stats *n = &s->stats;
-
-	log_line(LOG_INFO,
-		 "stats tweets=%" PRIu64 " notices=%" PRIu64
-		 " withheld=%" PRIu64 " withheld_min=%" PRIu64
-		 " malformed=%" PRIu64 " keepalives=%" PRIu64 " bytes=%" PRIu64
-		 " connects=%" PRIu64 " gaps=%" PRIu64 " gap_s=%.1f held=%zu",
-		 n->tweets, n->notices, withheld_sum(&s->withheld),
-		 withheld_min(&s->withheld), n->malformed, n->keepalives,
-		 n->bytes, n->connects, n->gaps, seconds(n->gap_ms),
-		 r->out->held + (r->notices != NULL ? r->notices->held : 0));
-}
-
-/* Milliseconds with a stream, up to now. */
-static uint64_t connected(const struct session *s, struct moment now)
-{
-	return s->stats.connected_ms +
-	       (s->phase == SESSION_BODY ? now.ms - s->opened : 0);
-}
-
-static double percent(double part, double whole)
-{
-	return whole > 0 ? 100 * part / whole : 0;
-}
-
-void coverage_log(const struct coverage *r, struct moment now)
-{
-	const struct session *s = r->session;
-	double run = seconds(now.ms - s->started);
-	double up = seconds(connected(s, now));
+	const struct session *s = c->session;
+	struct session_coverage covers = session_covers(s, now);
 	uint64_t sum = withheld_sum(&s->withheld);
-	double seen = (double)(sum + s->stats.tweets);
+	struct session_gap open;
 	size_t i;
 
-	log_line(LOG_INFO, "coverage: connected %.1f s of %.1f s (%.2f%%)", up,
-		 run, percent(up, run));
-	for (i = 0; i < SESSION_GAPS && s->longest[i].ms > 0; i++)
+	log_line(LOG_INFO,
+		 "coverage: %.1f s of %.1f s (%.2f%%); gaps %.1f s, before the "
+		 "first stream %.1f s",
+		 seconds(covers.covered), seconds(covers.run),
+		 percent(covers.covered, covers.run), seconds(covers.gap_ms),
+		 seconds(covers.before));
+	if (session_open_gap(s, now, &open))
+		coverage_gap("coverage: open ", &open);
+	for (i = 0; i < TOLD && s->longest[i].cause != CAUSE_NONE; i++)
 		coverage_gap("coverage: ", &s->longest[i]);
 	if (sum > 0)
 		log_line(LOG_INFO,
 			 "coverage: %" PRIu64 " tweets withheld, at least "
 			 "%" PRIu64 ": %.2f%% of those that matched",
 			 sum, withheld_min(&s->withheld),
-			 percent((double)sum, seen));
+			 percent(sum, sum + s->stats.tweets));
 	if (s->stats.malformed > 0)
 		log_line(LOG_INFO, "coverage: %" PRIu64 " malformed lines",
 			 s->stats.malformed);
 }
 
 /* A string as JSON, without secrets. */
-static void put_json(int fd, const struct request *r, const char *s)
+static void put_json(struct text *t, const struct request *r, const char *s)
 {
 	static char shown[REQUEST_BODY];
+	const unsigned char *p = (const unsigned char *)shown;
+	struct text hidden;
+	size_t left, k;
+
+	text_init(&hidden, shown, sizeof shown);
+	secret_append(&r->secrets, &hidden, s, strlen(s), false);
+	text_str(t, "\"");
+	for (left = hidden.n; left > 0; left -= k, p += k) {
+		k = text_utf8(p, left);
+		if (k == 0 || *p < ' ')
+			put(t, "\\u%04x", k == 0 ? 0xfffdu : *p);
+		else if (*p == '"' || *p == '\\')
+			put(t, "\\%c", *p);
+		else
+			text_mem(t, p, k);
+		k = k == 0 ? 1 : k;
+	}
+	text_str(t, "\"");
+}
+
+static void put_request(struct text *t, const struct request *r)
+{
+	size_t i;
+
+	put(t, "{\"program\":\"tstream %s\",\"url\":", TSTREAM_VERSION);
+	put_json(t, r, r->url.base);
+	text_str(t, ",\"parameters\":{");
+	for (i = 0; i < r->nparams; i++) {
+		text_str(t, i > 0 ? "," : "");
+		put_json(t, r, r->params[i].name);
+		text_str(t, ":");
+		put_json(t, r, r->params[i].value);
+	}
+	text_str(t, "}");
+}
+
+static void put_gap(struct text *t, const struct session_gap *gap)
+{
+	put(t,
+	    "%s{\"start\":\"%s\",\"seconds\":%.3f,\"reason\":\"%s\","
+	    "\"resumed\":%s,\"upper_bound\":%s}",
+	    t->p[t->n - 1] == '[' ? "" : ",", stamp(gap->start_unix_ms),
+	    seconds(gap->ms), cause_text(gap->cause),
+	    gap->resumed ? "true" : "false",
+	    gap->upper_bound ? "true" : "false");
+}
+
+static void put_coverage(struct text *t, const struct coverage *c,
+			 struct moment now)
+{
+	const struct session *s = c->session;
+	struct session_coverage covers = session_covers(s, now);
+	struct session_gap open;
+	size_t i;
+
+	put(t, ",\"start\":\"%s\"", stamp(s->started_unix_ms));
+	put(t, ",\"end\":\"%s\",\"run_s\":%.3f,\"covered_s\":%.3f",
+	    stamp(now.unix_ms), seconds(covers.run), seconds(covers.covered));
+	put(t, ",\"before_s\":%.3f,\"gap_s\":%.3f", seconds(covers.before),
+	    seconds(covers.gap_ms));
+	put_counts(t, c, covers.gaps, true);
+	if (s->has_lag || s->max_lag > 0)
+		put(t, ",\"max_lag_s\":%.3f", seconds(s->max_lag));
+	else
+		text_str(t, ",\"max_lag_s\":null");
+	text_str(t, ",\"longest_gaps\":[");
+	if (session_open_gap(s, now, &open))
+		put_gap(t, &open);
+	for (i = 0; i < SESSION_GAPS && s->longest[i].cause != CAUSE_NONE; i++)
+		put_gap(t, &s->longest[i]);
+	text_str(t, "]");
+}
+
+/* Is it no regular file, or stderr's? Such a one is not replaced. */
+static bool stays(const char *file)
+{
+	struct stat st, err;
+
+	return stat(file, &st) == 0 &&
+	       (!S_ISREG(st.st_mode) ||
+		(fstat(STDERR_FILENO, &err) == 0 && st.st_dev == err.st_dev &&
+		 st.st_ino == err.st_ino));
+}
+
+bool coverage_open(struct coverage *c, const char *file)
+{
+	char real[PATH_MAX];
+	int fd;
+
+	c->direct = -1;
+	if (realpath(file, real) == NULL)
+		snprintf(real, sizeof real, "%s", file);
+	snprintf(c->report, sizeof c->report, "%s", real);
+	snprintf(c->report_tmp, sizeof c->report_tmp, "%s.tmp", real);
+	if (stays(file)) {
+		c->direct = open(file, O_WRONLY | O_APPEND | O_CLOEXEC |
+					   O_NOCTTY | O_NONBLOCK);
+		return c->direct >= 0;
+	}
+	fd = open(c->report_tmp, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	return fd >= 0 && close(fd) == 0;
+}
+
+static bool write_all(const struct coverage *c, const char *p, size_t n)
+{
+	int fd = c->direct;
+	ssize_t k;
+
+	if (fd < 0)
+		fd = open(c->report_tmp,
+			  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	for (; n > 0 && (k = write(fd, p, n)) > 0; p += k)
+		n -= (size_t)k;
+	if (fd != c->direct && close(fd) < 0)
+		return false;
+	return n == 0 &&
+	       (c->direct >= 0 || rename(c->report_tmp, c->report) == 0);
+}
+
+void coverage_write(struct coverage *c, struct moment now)
+{
+	static char object[2 * REQUEST_BODY];
 	struct text t;
 
-	text_init(&t, shown, sizeof shown);
-	secret_append(&r->secrets, &t, s, strlen(s), false);
-	dprintf(fd, "\"");
-	for (s = shown; *s != '\0'; s++) {
-		if (*s == '"' || *s == '\\')
-			dprintf(fd, "\\%c", *s);
-		else if ((unsigned char)*s < ' ')
-			dprintf(fd, "\\u%04x", (unsigned)*s);
-		else
-			dprintf(fd, "%c", *s);
-	}
-	dprintf(fd, "\"");
+	if (c->report[0] == '\0')
+		return;
+	text_init(&t, object, sizeof object);
+	put_request(&t, c->request);
+	put_coverage(&t, c, now);
+	text_str(&t, ",\"ended\":");
+	if (c->ended != NULL)
+		put_json(&t, c->request, c->ended);
+	text_str(&t, c->ended != NULL ? "}\n" : "null}\n");
+	errno = EFBIG;
+	c->report_failed = t.full || !write_all(c, t.p, t.n);
+	if (c->report_failed)
+		log_line(LOG_ERROR, "--report: %s: %s", c->report,
+			 strerror(errno));
 }
 
-static void put_request(int fd, const struct request *r)
+static void put_time(struct text *t, uint64_t s)
 {
-	size_t i;
-
-	dprintf(fd, ",\"url\":");
-	put_json(fd, r, r->url.base);
-	dprintf(fd, ",\"parameters\":{");
-	for (i = 0; i < r->nparams; i++) {
-		dprintf(fd, i > 0 ? "," : "");
-		put_json(fd, r, r->params[i].name);
-		dprintf(fd, ":");
-		put_json(fd, r, r->params[i].value);
-	}
-	dprintf(fd, "}");
+	put(t, "%" PRIu64 ":%02u:%02u", s / 3600, (unsigned)(s / 60 % 60),
+	    (unsigned)(s % 60));
 }
 
-static void put_gaps(int fd, const struct session *s)
+void coverage_live(struct coverage *c, struct moment now)
 {
-	size_t i;
+	const struct session *s = c->session;
+	struct session_coverage covers = session_covers(s, now);
+	uint64_t ms = now.ms - c->last_live;
+	uint64_t more = s->stats.tweets - c->last_tweets;
+	char line[512];
+	struct text t;
 
-	dprintf(fd, ",\"gaps\":%" PRIu64 ",\"gap_s\":%.3f,\"longest_gaps\":[",
-		s->stats.gaps, seconds(s->stats.gap_ms));
-	for (i = 0; i < SESSION_GAPS && s->longest[i].ms > 0; i++)
-		dprintf(
-		    fd,
-		    "%s{\"start\":\"%s\",\"seconds\":%.3f,\"cause\":\"%s\"}",
-		    i > 0 ? "," : "", stamp(s->longest[i].start_unix_ms),
-		    seconds(s->longest[i].ms), cause_text(s->longest[i].cause));
-	dprintf(fd, "]");
-}
-
-bool coverage_write(const struct coverage *r, int fd, struct moment now)
-{
-	const struct session *s = r->session;
-
-	if (ftruncate(fd, 0) < 0 && errno != EINVAL)
-		return false;
-	dprintf(fd, "{\"program\":\"tstream %s\"", TSTREAM_VERSION);
-	put_request(fd, r->request);
-	dprintf(fd,
-		",\"start\":\"%s\",\"end\":\"%s\",\"run_s\":%.3f,"
-		"\"connected_s\":%.3f,\"connects\":%" PRIu64,
-		stamp(s->started_unix_ms), stamp(now.unix_ms),
-		seconds(now.ms - s->started), seconds(connected(s, now)),
-		s->stats.connects);
-	put_gaps(fd, s);
-	return dprintf(fd,
-		       ",\"tweets\":%" PRIu64 ",\"notices\":%" PRIu64
-		       ",\"withheld\":%" PRIu64 ",\"withheld_min\":%" PRIu64
-		       ",\"withheld_ambiguous\":%" PRIu64
-		       ",\"malformed\":%" PRIu64 ",\"keepalives\":%" PRIu64
-		       ",\"bytes\":%" PRIu64 "}\n",
-		       s->stats.tweets, s->stats.notices,
-		       withheld_sum(&s->withheld), withheld_min(&s->withheld),
-		       s->withheld.ambiguous, s->stats.malformed,
-		       s->stats.keepalives, s->stats.bytes) > 0;
-}
-
-void coverage_live(struct coverage *r, struct moment now)
-{
-	const struct session *s = r->session;
-	uint64_t ms = now.ms - r->last_live, run = (now.ms - s->started) / 1000;
-	uint64_t more = s->stats.tweets - r->last_tweets;
-
-	r->last_live = now.ms;
-	r->last_tweets = s->stats.tweets;
-	log_live("%" PRIu64 " tweets, %.1f/s, %" PRIu64 " notices, %" PRIu64
-		 ":%02u:%02u%s",
-		 s->stats.tweets, ms > 0 ? (double)more * 1000 / (double)ms : 0,
-		 s->stats.notices, run / 3600, (unsigned)(run / 60 % 60),
-		 (unsigned)(run % 60),
-		 s->phase == SESSION_BODY ? "" : ", not connected");
+	c->last_live = now.ms;
+	c->last_tweets = s->stats.tweets;
+	text_init(&t, line, sizeof line);
+	put(&t, "%" PRIu64 " tweets, %.1f/s", s->stats.tweets,
+	    ms > 0 ? (double)more * 1000 / (double)ms : 0);
+	if (knows_withheld(s))
+		put(&t, ", %" PRIu64 " withheld", withheld_sum(&s->withheld));
+	text_str(&t, ", ");
+	put_time(&t, covers.run / 1000);
+	text_str(&t, s->config.duration > 0 ? " of " : "");
+	if (s->config.duration > 0)
+		put_time(&t, s->config.duration / 1000);
+	put(&t, ", %" PRIu64 " gap%s", covers.gaps,
+	    covers.gaps == 1 ? "" : "s");
+	if (covers.gap_ms > 0)
+		put(&t, " of %.1f s", seconds(covers.gap_ms));
+	put_down(&t, s, now);
+	log_live("%s", line);
 }

@@ -7,27 +7,41 @@
 #include "request.h"
 #include "session.h"
 
+#include <limits.h>
+
 /* What is told of. Everything is the caller's. */
 struct coverage {
 	const struct session *session;
 	const struct request *request;
 	const struct output *out, *notices;
+	uint64_t lost;     /* messages that were never written */
+	const char *ended; /* how the run ended, NULL while it lasts */
+	bool report_failed;
+	char report[PATH_MAX];         /* its file; empty: there is none */
+	char report_tmp[PATH_MAX + 4]; /* written in its place, then renamed */
+	int direct; /* or to this, where it cannot be replaced; -1 */
 	uint64_t last_tweets, last_live; /* for the live line's rate */
 };
 
-/* Log a gap that is over, with what before it. */
+/* Log a gap, with what before it. */
 void coverage_gap(const char *what, const struct session_gap *gap);
 
 /* The statistics line. */
-void coverage_stats(const struct coverage *r);
+void coverage_stats(const struct coverage *c, struct moment now);
 
-/* What the collection covers and missed, in a few lines for people, and as one
- * JSON object into fd, whose old content goes. False, with errno, if that
- * failed. */
-void coverage_log(const struct coverage *r, struct moment now);
-bool coverage_write(const struct coverage *r, int fd, struct moment now);
+/* What the collection covers and missed, in a few lines for people. */
+void coverage_log(const struct coverage *c, struct moment now);
 
-/* Redraw the live line, where stderr is a terminal. */
-void coverage_live(struct coverage *r, struct moment now);
+/* Prepare to write the report to this file. A regular one is always whole: what
+ * is new is written beside it, in FILE.tmp, and renamed. Returns false, with
+ * errno, if that cannot be done. */
+bool coverage_open(struct coverage *c, const char *file);
+
+/* Write the report anew, a JSON object. If that fails it is said, and so in
+ * report_failed. */
+void coverage_write(struct coverage *c, struct moment now);
+
+/* Redraw the live line, where there is one. */
+void coverage_live(struct coverage *c, struct moment now);
 
 #endif

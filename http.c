@@ -4,35 +4,10 @@
 
 #define INTERIM_MAX 16 /* 1xx responses before the final one */
 
-const char *http_error_text(enum http_error e)
-{
-	static const char *const text[HTTP_ERRORS] = {
-		[HTTP_OK] = "no error",
-		[HTTP_BAD_VERSION] = "not an HTTP/1.0 or HTTP/1.1 response",
-		[HTTP_BAD_STATUS] = "the status is not three digits",
-		[HTTP_BAD_LINE] = "a bare CR, LF or NUL in the head",
-		[HTTP_BAD_NAME] = "a header line without a proper name",
-		[HTTP_BAD_VALUE] = "a control character in a header",
-		[HTTP_FOLDED] = "a folded header line",
-		[HTTP_HEAD_TOO_LONG] = "a response head of more than 16 KiB",
-		[HTTP_TOO_MANY_INTERIM] = "more than 16 interim responses",
-		[HTTP_SWITCHED] = "a protocol switch nobody asked for",
-		[HTTP_BAD_LENGTH] = "Content-Length is not a number",
-		[HTTP_TWO_LENGTHS] = "two different Content-Lengths",
-		[HTTP_LENGTH_AND_CODING] =
-		    "Content-Length together with Transfer-Encoding",
-		[HTTP_BAD_CODING] = "a transfer coding other than chunked",
-		[HTTP_ENCODED] = "a Content-Encoding nobody asked for",
-		[HTTP_BAD_CHUNK_SIZE] = "the chunk size is not a number",
-		[HTTP_CHUNK_TOO_LARGE] = "the chunk size overflows 64 bits",
-		[HTTP_BAD_CHUNK_END] = "no CRLF where a chunk or its size ends",
-		[HTTP_EXTENSION_TOO_LONG] =
-		    "a chunk extension of more than 16 KiB",
-		[HTTP_TRAILERS_TOO_LONG] = "trailers of more than 16 KiB",
-	};
-
-	return text[e];
-}
+#define BAD_START "not an HTTP/1.0 or HTTP/1.1 response"
+#define BAD_SIZE "the chunk size is not a number"
+#define NO_CRLF "no CRLF where a chunk or its size ends"
+#define BAD_TRAILER "a bare CR, LF or NUL in the trailers"
 
 /* A field name or a part of one (RFC 9110, 5.6.2). */
 static bool is_token(char c)
@@ -40,23 +15,6 @@ static bool is_token(char c)
 	return text_is_digit(c) || (c >= 'a' && c <= 'z') ||
 	       (c >= 'A' && c <= 'Z') ||
 	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
-/* Four numbers of 0 to 255 with dots between them. */
-static bool is_ipv4(const char *s)
-{
-	uint64_t v;
-	size_t n;
-	int parts = 0;
-
-	do {
-		n = strcspn(s, ".");
-		if (!text_to_u64(s, n, 255, &v))
-			return false;
-		parts++;
-		s += n;
-	} while (*s++ == '.');
-	return parts == 4;
 }
 
 /* The host of s[0..n-1] into u, in lower case. */
@@ -88,7 +46,8 @@ static const char *parse_host(struct http_url *u, const char *s, size_t n)
 		u->host[i] = c;
 	}
 	u->host[n] = '\0';
-	u->is_address = ipv6 || is_ipv4(u->host);
+	/* no name has digits alone behind its last dot */
+	u->is_address = ipv6 || u->host[strspn(u->host, "0123456789.")] == '\0';
 	return NULL;
 }
 
@@ -141,7 +100,8 @@ const char *http_url_parse(struct http_url *u, const char *s)
 	s += 3;
 	for (n = 0; s[n] != '\0'; n++)
 		if (s[n] <= ' ' || s[n] > '~' || strchr("\"<>\\^`{|}", s[n]))
-			return "it has a character that must be written as %XX";
+			return "it has a character that must be written as "
+			       "%XX, in the host name as xn--...";
 	if (strchr(s, '#') != NULL)
 		return "it has a fragment (#...), which is never sent";
 	n = strcspn(s, "/?");
@@ -173,12 +133,13 @@ static uint64_t days_from(uint64_t year, uint64_t month, uint64_t day)
 
 /* An IMF-fixdate, "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7), in
  * seconds since 1970; 0 for anything else. */
-static uint64_t parse_date(const char *p, size_t n)
+static uint64_t parse_date(struct http_value v)
 {
+	const char *p = v.p;
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	uint64_t day, year, h, m, s, month;
 
-	if (n != 29 || memcmp(p + 25, " GMT", 4) != 0 ||
+	if (v.n != 29 || memcmp(p + 25, " GMT", 4) != 0 ||
 	    !text_to_u64(p + 5, 2, 31, &day) ||
 	    !text_to_u64(p + 12, 4, 9999, &year) || year < 1970 ||
 	    !text_to_u64(p + 17, 2, 23, &h) ||
@@ -199,108 +160,155 @@ void http_head_init(struct http_head *h)
 }
 
 /* "HTTP/1.1 200 OK": RFC 9112, section 4; the reason may be missing. */
-static enum http_error parse_status(struct http_head *h, const char *p,
-				    size_t n)
+static const char *parse_status(struct http_head *h, const char *p, size_t n)
 {
 	uint64_t status;
 
 	if (n < 12 || memcmp(p, "HTTP/1.", 7) != 0 ||
 	    (p[7] != '0' && p[7] != '1') || p[8] != ' ')
-		return HTTP_BAD_VERSION;
+		return BAD_START;
 	if (!text_to_u64(p + 9, 3, 999, &status) || status < 100 ||
 	    (n > 12 && p[12] != ' '))
-		return HTTP_BAD_STATUS;
+		return "the status is not three digits";
 	h->minor_zero = p[7] == '0';
 	h->status = (int)status;
-	return HTTP_OK;
+	return NULL;
 }
 
-static enum http_error take_length(struct http_head *h, const char *p, size_t n)
-{
-	uint64_t v;
+static const char *const field_name[HTTP_FIELDS] = {
+	[HTTP_CONTENT_LENGTH] = "Content-Length",
+	[HTTP_TRANSFER_ENCODING] = "Transfer-Encoding",
+	[HTTP_CONTENT_ENCODING] = "Content-Encoding",
+	[HTTP_CONTENT_TYPE] = "Content-Type",
+	[HTTP_RETRY_AFTER] = "Retry-After",
+	[HTTP_DATE] = "Date",
+	[HTTP_LOCATION] = "Location",
+	[HTTP_LIMIT_RESET] = "x-rate-limit-reset",
+	[HTTP_LIMIT_REMAINING] = "x-rate-limit-remaining",
+};
 
-	if (!text_to_u64(p, n, UINT64_MAX, &v))
-		return HTTP_BAD_LENGTH;
-	if (h->has_length && v != h->length)
-		return HTTP_TWO_LENGTHS;
-	h->has_length = true;
-	h->length = v;
-	return HTTP_OK;
+/* The value that an error is about. */
+static const char *refuse(struct http_head *h, struct http_value v,
+			  const char *why)
+{
+	h->refused = v;
+	return why;
 }
 
-/* The coding must be chunked and nothing else, once, in HTTP/1.1. */
-static enum http_error take_coding(struct http_head *h, const char *p, size_t n)
+/* One field, kept where it lies. One that came before with another value is an
+ * error where the body depends on it; of one that informs neither counts. */
+static const char *take_field(struct http_head *h, struct http_value name,
+			      struct http_value v)
 {
-	if (!text_is_word(p, n, "chunked") || h->chunked || h->minor_zero)
-		return HTTP_BAD_CODING;
-	h->chunked = true;
-	return HTTP_OK;
+	struct http_value *known;
+	size_t i = 0;
+
+	while (i < HTTP_FIELDS && !text_is_word(name.p, name.n, field_name[i]))
+		i++;
+	if (i == HTTP_FIELDS ||
+	    (i == HTTP_CONTENT_ENCODING && text_is_word(v.p, v.n, "identity")))
+		return NULL;
+	known = &h->field[i];
+	if (i == HTTP_TRANSFER_ENCODING && (known->p != NULL || h->minor_zero ||
+					    !text_is_word(v.p, v.n, "chunked")))
+		return refuse(h, v, "a transfer coding other than chunked");
+	if (known->p == NULL)
+		*known = v;
+	else if (known->n == v.n && memcmp(known->p, v.p, v.n) == 0)
+		return NULL;
+	else if (i == HTTP_CONTENT_LENGTH)
+		return refuse(h, v, "two different Content-Lengths");
+	else if (i != HTTP_CONTENT_ENCODING)
+		known->n = 0;
+	return NULL;
 }
 
-/* One field. Those that only inform are taken when they make sense. */
-static enum http_error take_field(struct http_head *h, const char *name,
-				  size_t name_n, const char *p, size_t n)
+/* A number, 0 if it is none; one that is too large is as large as can be. */
+static uint64_t to_number(struct http_value v)
 {
-	uint64_t v;
+	uint64_t number;
+	size_t i;
 
-	if (text_is_word(name, name_n, "Content-Length"))
-		return take_length(h, p, n);
-	if (text_is_word(name, name_n, "Transfer-Encoding"))
-		return take_coding(h, p, n);
-	if (text_is_word(name, name_n, "Content-Encoding"))
-		h->encoded = !text_is_word(p, n, "identity");
-	if (text_is_word(name, name_n, "Retry-After"))
-		text_to_u64(p, n, UINT32_MAX, &h->retry_after);
-	else if (text_is_word(name, name_n, "x-rate-limit-reset"))
-		text_to_u64(p, n, UINT32_MAX, &h->limit_reset);
-	else if (text_is_word(name, name_n, "x-rate-limit-remaining"))
-		h->limit_spent = text_to_u64(p, n, UINT32_MAX, &v) && v == 0;
-	else if (text_is_word(name, name_n, "Date"))
-		h->date = parse_date(p, n);
-	if (text_is_word(name, name_n, "Location")) {
-		h->location_n = n < sizeof h->location ? n : sizeof h->location;
-		memcpy(h->location, p, h->location_n);
-	}
-	return HTTP_OK;
+	if (text_to_u64(v.p, v.n, UINT64_MAX, &number))
+		return number;
+	for (i = 0; i < v.n && text_is_digit(v.p[i]); i++)
+		;
+	return v.n > 0 && i == v.n ? UINT64_MAX : 0;
+}
+
+/* All fields are there: what they mean. */
+static const char *judge_fields(struct http_head *h)
+{
+	const struct http_value *f = h->field;
+	struct http_value type = f[HTTP_CONTENT_TYPE];
+	const char *end = type.n > 0 ? memchr(type.p, ';', type.n) : NULL;
+	size_t n = end != NULL ? (size_t)(end - type.p) : type.n;
+	uint64_t left;
+
+	h->chunked = f[HTTP_TRANSFER_ENCODING].p != NULL;
+	h->has_length = f[HTTP_CONTENT_LENGTH].p != NULL;
+	h->encoded = f[HTTP_CONTENT_ENCODING].p != NULL;
+	if (h->has_length &&
+	    !text_to_u64(f[HTTP_CONTENT_LENGTH].p, f[HTTP_CONTENT_LENGTH].n,
+			 UINT64_MAX, &h->length))
+		return refuse(h, f[HTTP_CONTENT_LENGTH],
+			      "Content-Length is not a number");
+	h->date = parse_date(f[HTTP_DATE]);
+	h->retry_at = parse_date(f[HTTP_RETRY_AFTER]);
+	h->retry_after = to_number(f[HTTP_RETRY_AFTER]);
+	h->limit_reset = to_number(f[HTTP_LIMIT_RESET]);
+	h->limit_spent = text_to_u64(f[HTTP_LIMIT_REMAINING].p,
+				     f[HTTP_LIMIT_REMAINING].n, 0, &left);
+	while (n > 0 && type.p[n - 1] == ' ')
+		n--;
+	h->other_type = text_is_word(type.p, n, "text/html") ||
+			text_is_word(type.p, n, "text/event-stream");
+	return NULL;
 }
 
 /* "name: value", RFC 9112, section 5. */
-static enum http_error parse_field(struct http_head *h, const char *p, size_t n)
+static const char *parse_field(struct http_head *h, const char *p, size_t n)
 {
-	size_t name = 0, i;
+	struct http_value name = { p, 0 }, value;
+	size_t i;
 
 	if (*p == ' ' || *p == '\t')
-		return HTTP_FOLDED;
-	while (name < n && is_token(p[name]))
-		name++;
-	if (name == 0 || name == n || p[name] != ':')
-		return HTTP_BAD_NAME;
-	for (i = name + 1; i < n; i++)
+		return "a folded header line";
+	while (name.n < n && is_token(p[name.n]))
+		name.n++;
+	if (name.n == 0 || name.n == n || p[name.n] != ':')
+		return "a header line without a proper name";
+	for (i = name.n + 1; i < n; i++)
 		if (((unsigned char)p[i] < ' ' && p[i] != '\t') || p[i] == 127)
-			return HTTP_BAD_VALUE;
-	for (i = name + 1; i < n && (p[i] == ' ' || p[i] == '\t'); i++)
+			return "a control character in a header";
+	for (i = name.n + 1; i < n && (p[i] == ' ' || p[i] == '\t'); i++)
 		;
 	while (n > i && (p[n - 1] == ' ' || p[n - 1] == '\t'))
 		n--;
-	return take_field(h, p, name, p + i, n - i);
+	value.p = p + i;
+	value.n = n - i;
+	return take_field(h, name, value);
 }
 
 /* The empty line has come. */
-static enum http_event end_head(struct http_head *h, enum http_error *e)
+static enum http_event end_head(struct http_head *h, const char **why)
 {
 	int interim = h->interim + 1;
 	size_t n = h->n;
 
-	*e = HTTP_OK;
+	*why = judge_fields(h);
+	if (*why != NULL)
+		return HTTP_ERROR;
 	if (h->status == 101)
-		*e = HTTP_SWITCHED;
+		*why = "a protocol switch nobody asked for";
 	else if (h->status >= 200 && h->chunked && h->has_length)
-		*e = HTTP_LENGTH_AND_CODING;
+		*why = "Content-Length together with Transfer-Encoding";
 	else if (h->status == 200 && h->encoded)
-		*e = HTTP_ENCODED;
+		*why = refuse(h, h->field[HTTP_CONTENT_ENCODING],
+			      "a Content-Encoding nobody asked for");
 	else if (h->status < 200 && interim > INTERIM_MAX)
-		*e = HTTP_TOO_MANY_INTERIM;
-	if (*e != HTTP_OK)
+		*why = "more than 16 interim responses";
+	if (*why != NULL)
 		return HTTP_ERROR;
 	if (h->status >= 200)
 		return HTTP_DONE;
@@ -311,48 +319,49 @@ static enum http_event end_head(struct http_head *h, enum http_error *e)
 }
 
 /* The line bytes[line..n-1] is complete, its CRLF included. */
-static enum http_event end_line(struct http_head *h, enum http_error *e)
+static enum http_event end_line(struct http_head *h, const char **why)
 {
 	const char *p = h->bytes + h->line;
 	size_t n = h->n - h->line;
 
 	if (n < 2 || p[n - 2] != '\r' || memchr(p, '\0', n) != NULL ||
 	    memchr(p, '\r', n - 2) != NULL) {
-		*e = HTTP_BAD_LINE;
+		*why = "a bare CR, LF or NUL in the head";
 		return HTTP_ERROR;
 	}
 	n -= 2;
 	h->line = h->n;
 	if (n == 0 && h->status != 0)
-		return end_head(h, e);
+		return end_head(h, why);
 	if (h->status != 0)
-		*e = parse_field(h, p, n);
+		*why = parse_field(h, p, n);
 	else if (n > 0 || h->n > 2) /* one CRLF may come first */
-		*e = parse_status(h, p, n);
-	return *e == HTTP_OK ? HTTP_MORE : HTTP_ERROR;
+		*why = parse_status(h, p, n);
+	return *why == NULL ? HTTP_MORE : HTTP_ERROR;
 }
 
 enum http_event http_head_next(struct http_head *h, const unsigned char *in,
-			       size_t n, size_t *used, enum http_error *e)
+			       size_t n, size_t *used, const char **why)
 {
 	static const char start[] = "HTTP/1.";
 	enum http_event event = HTTP_MORE;
 	size_t i, at;
 
-	*e = HTTP_OK;
+	*why = NULL;
 	for (i = 0; i < n && event == HTTP_MORE; i++) {
 		if (h->n == sizeof h->bytes) {
-			*e = HTTP_HEAD_TOO_LONG;
+			*why = "a response head of more than 16 KiB";
 			return HTTP_ERROR;
 		}
 		at = h->n - h->line;
 		h->bytes[h->n++] = (char)in[i];
 		if (in[i] == '\n') {
-			event = end_line(h, e);
+			event = end_line(h, why);
 		} else if (h->status == 0 && at < sizeof start - 1 &&
 			   in[i] != (unsigned char)start[at] &&
 			   (h->n > 1 || in[i] != '\r')) {
-			*e = HTTP_BAD_VERSION; /* no HTTP: say so at once */
+			/* no HTTP: say so at once */
+			*why = BAD_START;
 			event = HTTP_ERROR;
 		}
 	}
@@ -362,8 +371,8 @@ enum http_event http_head_next(struct http_head *h, const unsigned char *in,
 
 void http_body_init(struct http_body *b, const struct http_head *h)
 {
+	memset(b, 0, sizeof *b);
 	b->left = h->length;
-	b->line = 0;
 	if (h->chunked)
 		b->place = CHUNK_SIZE_FIRST;
 	else if (!h->has_length)
@@ -377,106 +386,78 @@ bool http_body_may_end(const struct http_body *b)
 	return b->place == BODY_DONE || b->place == BODY_CLOSE;
 }
 
-/* After the digits of a chunk's size (RFC 9112, 7.1). */
-static enum http_error after_size(struct http_body *b, int c)
+/* Bytes of the framing, as far as they matter. */
+enum kind { HEX, BLANK, SEMICOLON, CR, LF, NUL, OTHER, KINDS };
+
+static enum kind kind_of(int c)
 {
-	b->line = 0;
-	if (c == '\r')
-		b->place = CHUNK_SIZE_LF;
-	else if (c == ';')
-		b->place = CHUNK_EXTENSION;
-	else if (c == ' ' || c == '\t')
-		b->place = CHUNK_SPACE;
-	else
-		return HTTP_BAD_CHUNK_SIZE;
-	return HTTP_OK;
+	if (text_hex(c) >= 0)
+		return HEX;
+	if (c == ' ' || c == '\t')
+		return BLANK;
+	return c == ';'    ? SEMICOLON
+	       : c == '\r' ? CR
+	       : c == '\n' ? LF
+	       : c == '\0' ? NUL
+			   : OTHER;
 }
 
-/* A digit of a chunk's size, or what ends it. */
-static enum http_error take_size(struct http_body *b, int c)
-{
-	int digit = text_hex(c);
+/* Chunks (RFC 9112, 7.1), without their data: where each kind of byte leads to
+ * from each place, HTTP_BAD where it has no right to be; then this is wrong. An
+ * extension and trailers are read over, but must end as lines do. */
+static const struct {
+	enum http_place next[KINDS];
+	const char *error;
+} framing[HTTP_PLACES] = {
+	[CHUNK_SIZE_FIRST] = { { [HEX] = CHUNK_SIZE }, BAD_SIZE },
+	[CHUNK_SIZE] = { { CHUNK_SIZE, CHUNK_SPACE, CHUNK_EXTENSION,
+			   CHUNK_SIZE_LF },
+			 BAD_SIZE },
+	[CHUNK_SPACE] = { { HTTP_BAD, CHUNK_SPACE, CHUNK_EXTENSION,
+			    CHUNK_SIZE_LF },
+			  BAD_SIZE },
+	[CHUNK_EXTENSION] = { { CHUNK_EXTENSION, CHUNK_EXTENSION,
+				CHUNK_EXTENSION,
+				CHUNK_SIZE_LF, [OTHER] = CHUNK_EXTENSION },
+			      NO_CRLF },
+	[CHUNK_SIZE_LF] = { { [LF] = CHUNK_DATA }, NO_CRLF },
+	[CHUNK_CR] = { { [CR] = CHUNK_LF }, NO_CRLF },
+	[CHUNK_LF] = { { [LF] = CHUNK_SIZE_FIRST }, NO_CRLF },
+	[TRAILER_START] = { { TRAILER, TRAILER, TRAILER,
+			      TRAILER_END_LF, [OTHER] = TRAILER },
+			    BAD_TRAILER },
+	[TRAILER] = { { TRAILER, TRAILER, TRAILER,
+			TRAILER_LF, [OTHER] = TRAILER },
+		      BAD_TRAILER },
+	[TRAILER_LF] = { { [LF] = TRAILER_START }, BAD_TRAILER },
+	[TRAILER_END_LF] = { { [LF] = BODY_DONE }, BAD_TRAILER },
+};
 
-	if (b->place == CHUNK_SIZE_FIRST)
-		b->left = 0;
-	if (digit < 0)
-		return b->place == CHUNK_SIZE ? after_size(b, c)
-					      : HTTP_BAD_CHUNK_SIZE;
-	if (b->left >> 60 != 0)
-		return HTTP_CHUNK_TOO_LARGE;
-	b->left = b->left << 4 | (uint64_t)digit;
-	b->place = CHUNK_SIZE;
-	return HTTP_OK;
-}
-
-/* An extension is read over, but must end as a line does. */
-static enum http_error take_extension(struct http_body *b, int c)
+/* One byte of the framing. A chunk's size with its extension, and all trailers,
+ * are counted as lines, and the first bytes kept for an error. */
+static const char *take_framing(struct http_body *b, int c)
 {
-	if (b->place == CHUNK_SPACE && c != ' ' && c != '\t' && c != ';' &&
-	    c != '\r')
-		return HTTP_BAD_CHUNK_SIZE;
-	if (c == ';')
-		b->place = CHUNK_EXTENSION;
-	if (c == '\r')
-		b->place = CHUNK_SIZE_LF;
-	else if (c == '\n' || c == '\0')
-		return HTTP_BAD_CHUNK_END;
-	return ++b->line > HTTP_LINE_MAX ? HTTP_EXTENSION_TOO_LONG : HTTP_OK;
-}
+	enum http_place from = b->place, to = framing[from].next[kind_of(c)];
 
-/* Trailers are read over too (RFC 9112, 7.1.2). */
-static enum http_error take_trailer(struct http_body *b, int c)
-{
-	if (c == '\r')
-		b->place =
-		    b->place == TRAILER_START ? TRAILER_END_LF : TRAILER_LF;
-	else if (c == '\n' || c == '\0')
-		return HTTP_BAD_LINE;
-	else
-		b->place = TRAILER;
-	return ++b->line > HTTP_LINE_MAX ? HTTP_TRAILERS_TOO_LONG : HTTP_OK;
-}
-
-/* A byte that must be this one, and the place behind it. */
-static enum http_error expect(struct http_body *b, int c, int want,
-			      enum http_place next)
-{
-	b->place = next;
-	return c == want ? HTTP_OK : HTTP_BAD_CHUNK_END;
-}
-
-/* One byte of the framing between data. */
-static enum http_error take_framing(struct http_body *b, int c)
-{
-	switch (b->place) {
-	case CHUNK_SIZE_FIRST:
-	case CHUNK_SIZE:
-		return take_size(b, c);
-	case CHUNK_SPACE:
-	case CHUNK_EXTENSION:
-		return take_extension(b, c);
-	case CHUNK_SIZE_LF:
+	if (from == CHUNK_SIZE_FIRST)
+		b->left = b->line = 0;
+	if (b->line < sizeof b->begin)
+		b->begin[b->line] = (char)c;
+	b->line++;
+	if (to == HTTP_BAD)
+		return framing[from].error;
+	if (b->line > HTTP_HEAD_MAX)
+		return "chunk size, extension or trailers of more than 16 KiB";
+	if (to == CHUNK_SIZE) {
+		if (b->left >> 60 != 0)
+			return "the chunk size overflows 64 bits";
+		b->left = b->left << 4 | (uint64_t)text_hex(c);
+	} else if (to == CHUNK_DATA && b->left == 0) {
+		to = TRAILER_START; /* behind the last chunk */
 		b->line = 0;
-		return expect(b, c, '\n',
-			      b->left > 0 ? CHUNK_DATA : TRAILER_START);
-	case CHUNK_CR:
-		return expect(b, c, '\r', CHUNK_LF);
-	case CHUNK_LF:
-		return expect(b, c, '\n', CHUNK_SIZE_FIRST);
-	case TRAILER_START:
-	case TRAILER:
-		return take_trailer(b, c);
-	case TRAILER_LF:
-		return expect(b, c, '\n', TRAILER_START);
-	case TRAILER_END_LF:
-		return expect(b, c, '\n', BODY_DONE);
-	case BODY_LENGTH:
-	case BODY_CLOSE:
-	case CHUNK_DATA:
-	case BODY_DONE:
-		break; /* no framing byte is ever expected there */
 	}
-	return HTTP_BAD_CHUNK_END;
+	b->place = to;
+	return NULL;
 }
 
 static bool in_data(const struct http_body *b)
@@ -490,14 +471,14 @@ enum http_event http_body_next(struct http_body *b, const unsigned char *in,
 {
 	size_t i = 0;
 
-	data->error = HTTP_OK;
+	data->error = NULL;
 	while (i < n && !in_data(b) && b->place != BODY_DONE &&
-	       data->error == HTTP_OK)
+	       data->error == NULL)
 		data->error = take_framing(b, in[i++]);
 	*used = i;
 	data->p = in + i;
 	data->n = n - i;
-	if (data->error != HTTP_OK)
+	if (data->error != NULL)
 		return HTTP_ERROR;
 	if (b->place == BODY_DONE)
 		return HTTP_DONE;

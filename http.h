@@ -6,37 +6,9 @@
 
 #include "text.h"
 
-#define HTTP_HEAD_MAX 16384 /* bytes of all heads of one response */
-#define HTTP_LINE_MAX                                                          \
-	16384 /* bytes of a chunk's extension, of all trailers                 \
-	       */
-
-enum http_error {
-	HTTP_OK,
-	HTTP_BAD_VERSION,
-	HTTP_BAD_STATUS,
-	HTTP_BAD_LINE,
-	HTTP_BAD_NAME,
-	HTTP_BAD_VALUE,
-	HTTP_FOLDED,
-	HTTP_HEAD_TOO_LONG,
-	HTTP_TOO_MANY_INTERIM,
-	HTTP_SWITCHED,
-	HTTP_BAD_LENGTH,
-	HTTP_TWO_LENGTHS,
-	HTTP_LENGTH_AND_CODING,
-	HTTP_BAD_CODING,
-	HTTP_ENCODED,
-	HTTP_BAD_CHUNK_SIZE,
-	HTTP_CHUNK_TOO_LARGE,
-	HTTP_BAD_CHUNK_END,
-	HTTP_EXTENSION_TOO_LONG,
-	HTTP_TRAILERS_TOO_LONG,
-	HTTP_ERRORS
-};
-
-/* What the error is, for a person: "the chunk size is not a number". */
-const char *http_error_text(enum http_error e);
+/* Bytes of all heads of one response; of a chunk's size with its zeros and
+ * extension; of all trailers. */
+#define HTTP_HEAD_MAX 16384
 
 /* An absolute URL, in parts. */
 struct http_url {
@@ -58,24 +30,49 @@ const char *http_url_parse(struct http_url *u, const char *s);
 /* Append the value of Host: with a port that is not the scheme's own. */
 void http_host(struct text *t, const struct http_url *u);
 
-/* A response head. Fields that were not sent are 0 or empty. */
+/* Bytes of the response as they came. They may be anything but control
+ * characters: what shows them makes them printable. */
+struct http_value {
+	const char *p; /* NULL: there is none */
+	size_t n;
+};
+
+/* The fields that are looked at. */
+enum http_field {
+	HTTP_CONTENT_LENGTH,
+	HTTP_TRANSFER_ENCODING,
+	HTTP_CONTENT_ENCODING, /* but identity, which is none */
+	HTTP_CONTENT_TYPE,
+	HTTP_RETRY_AFTER,
+	HTTP_DATE,
+	HTTP_LOCATION,
+	HTTP_LIMIT_RESET,
+	HTTP_LIMIT_REMAINING,
+	HTTP_FIELDS
+};
+
+/* A response head. It must not be copied: values point into bytes. */
 struct http_head {
 	char bytes[HTTP_HEAD_MAX]; /* the head as it came, for a log */
 	size_t n;
 	int interim;     /* 1xx responses passed over */
 	size_t line;     /* where the line being read begins in bytes */
 	bool minor_zero; /* HTTP/1.0 */
-	bool chunked;    /* else length, else until close */
+	int status;
+	struct http_value field[HTTP_FIELDS]; /* n of 0: none, or two that
+					       * differ where it informs */
+	struct http_value refused;            /* what an error is about */
+	/* What the fields mean; 0 or false if not given, or no sense: */
+	bool chunked; /* else length, else until close */
 	bool has_length;
 	bool encoded; /* a Content-Encoding, an error in a 200 */
-	int status;
 	uint64_t length;
-	uint64_t retry_after; /* seconds; a date or garbage counts as 0 */
+	uint64_t retry_after; /* seconds */
+	uint64_t retry_at;    /* Retry-After as a date, seconds since 1970 */
 	uint64_t date;        /* Date, seconds since 1970 */
 	uint64_t limit_reset; /* x-rate-limit-reset, seconds since 1970 */
 	bool limit_spent;     /* x-rate-limit-remaining: 0 */
-	char location[256];   /* Location as it came, cut at this size */
-	size_t location_n;
+	bool other_type;      /* text/html or text/event-stream: no messages */
 };
 
 enum http_event { HTTP_MORE, HTTP_DATA, HTTP_DONE, HTTP_ERROR };
@@ -83,13 +80,14 @@ enum http_event { HTTP_MORE, HTTP_DATA, HTTP_DONE, HTTP_ERROR };
 void http_head_init(struct http_head *h);
 
 /* Read more of a head from in[0..n-1]; *used says how much was taken. Returns
- * HTTP_MORE, HTTP_DONE when a final head is complete, or HTTP_ERROR with *e
- * set. */
+ * HTTP_MORE, HTTP_DONE when a final head is complete, or HTTP_ERROR with *why
+ * set, for a person: "the status is not three digits". */
 enum http_event http_head_next(struct http_head *h, const unsigned char *in,
-			       size_t n, size_t *used, enum http_error *e);
+			       size_t n, size_t *used, const char **why);
 
 /* Where a body's reader stands. */
 enum http_place {
+	HTTP_BAD,    /* nowhere */
 	BODY_LENGTH, /* in a body of known length */
 	BODY_CLOSE,  /* in a body that ends with the connection */
 	CHUNK_SIZE_FIRST,
@@ -104,13 +102,15 @@ enum http_place {
 	TRAILER,
 	TRAILER_LF,
 	TRAILER_END_LF,
-	BODY_DONE
+	BODY_DONE,
+	HTTP_PLACES
 };
 
 struct http_body {
 	enum http_place place;
 	uint64_t left; /* bytes of this chunk or body to come */
-	size_t line;   /* bytes of this extension or of the trailers so far */
+	size_t line;   /* bytes of this size's line or of the trailers so far */
+	char begin[32]; /* the first of them */
 };
 
 /* Ready to read the body that the head announces. */
@@ -120,7 +120,7 @@ void http_body_init(struct http_body *b, const struct http_head *h);
 struct http_data {
 	const unsigned char *p; /* a part of the input */
 	size_t n;
-	enum http_error error;
+	const char *error; /* for a person, or NULL */
 };
 
 /* Go on in in[0..n-1] to the next body bytes; *used says how much framing lay

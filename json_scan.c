@@ -1,8 +1,15 @@
 #include "json_scan.h"
 
-#include "json_fast.h"
+#include "text.h"
 
 #include <string.h>
+
+#if defined(__SSE2__) && !defined(JSON_PORTABLE)
+#include <emmintrin.h>
+#define HAS_SSE2 1
+#else
+#define HAS_SSE2 0
+#endif
 
 const char *json_error_text(enum json_error e)
 {
@@ -26,13 +33,13 @@ const char *json_error_text(enum json_error e)
 void json_init(struct json_scan *s, const char *tweet_key)
 {
 	s->tweet_key = tweet_key;
+	s->only_tweets =
+	    strcmp(tweet_key, "text") != 0 && strcmp(tweet_key, "data") != 0;
 	s->place = JSON_BEFORE;
 	s->error = JSON_OK;
+	s->at = 0;
 	s->depth = 0;
 	s->found = 0;
-	s->key_n = 0;
-	s->in_key = false;
-	s->last = 0;
 }
 
 enum json_class json_class(const struct json_scan *s)
@@ -44,48 +51,37 @@ enum json_class json_class(const struct json_scan *s)
 	return (enum json_class)c;
 }
 
-static int hex(int c)
+/* The character that a valid escape stands for, or 0 for one that no key of
+ * ours has; *p is behind its backslash. */
+static unsigned unescape(const unsigned char **p)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+	unsigned c = *(*p)++, i;
 
-/* The character that a valid escape stands for; *p is behind its \. */
-static int unescape(const unsigned char **p)
-{
-	static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
-	const char *at;
-	int c = *(*p)++, i;
-	unsigned v = 0;
-
-	if (c == 'u') {
-		for (i = 0; i < 4; i++)
-			v = v << 4 | ((unsigned)hex(*(*p)++) & 15);
-		return (int)v;
-	}
-	at = strchr(from, c);
-	return at == NULL ? c : to[at - from];
+	if (c != 'u')
+		return strchr("bfnrt", (int)c) != NULL ? 0 : c;
+	for (c = 0, i = 0; i < 4; i++)
+		c = c << 4 | (unsigned)text_hex(*(*p)++);
+	return c;
 }
 
 /* Is a valid string, as it stands between its quotes, this ASCII word? */
 static bool key_is(const unsigned char *p, size_t n, const char *word)
 {
 	const unsigned char *end = p + n;
-	int c;
+	unsigned c;
 
-	while (p < end && *word != '\0') {
+	for (; p < end && *word != '\0'; word++) {
 		c = *p++;
 		if (c == '\\')
 			c = unescape(&p);
-		if (c != *word++)
+		if (c != (unsigned char)*word)
 			return false;
 	}
 	return p == end && *word == '\0';
 }
 
-void json_classify(struct json_scan *s, const unsigned char *p, size_t n)
+/* Note the class of a top-level key, p[0..n-1] as it stands in its quotes. */
+static void classify(struct json_scan *s, const unsigned char *p, size_t n)
 {
 	static const char *const name[JSON_OTHER] = {
 		[JSON_DISCONNECT] = "disconnect",
@@ -95,227 +91,18 @@ void json_classify(struct json_scan *s, const unsigned char *p, size_t n)
 	};
 	unsigned c;
 
-	for (c = 0; c < JSON_OTHER; c++)
-		if (key_is(p, n, c == JSON_TWEET ? s->tweet_key : name[c]))
+	if (key_is(p, n, s->tweet_key))
+		s->found |= 1u << JSON_TWEET;
+	for (c = 0; c < JSON_OTHER && !s->only_tweets; c++)
+		if (c != JSON_TWEET && key_is(p, n, name[c]))
 			s->found |= 1u << c;
 }
 
-/* Keep a part of a key of the top level. One that is too long, and so none of
- * ours, sticks at a length that no longer grows. */
-static void keep_key(struct json_scan *s, const unsigned char *p, size_t n)
-{
-	size_t room = sizeof s->key - s->key_n;
-
-	if (n > room)
-		n = room;
-	memcpy(s->key + s->key_n, p, n);
-	s->key_n += n;
-}
-
-/* The key's closing quote has come; p[0..n-1] is what was not kept. */
-static void end_key(struct json_scan *s, const unsigned char *p, size_t n)
-{
-	if (s->key_n == 0) {
-		json_classify(s, p, n);
-		return;
-	}
-	keep_key(s, p, n);
-	if (s->key_n < sizeof s->key)
-		json_classify(s, s->key, s->key_n);
-	s->key_n = 0;
-}
-
+/* The byte at at is wrong. */
 static void fail(struct json_scan *s, enum json_error e)
 {
 	s->place = JSON_FAILED;
 	s->error = e;
-}
-
-static void push(struct json_scan *s, bool object)
-{
-	if (s->depth == JSON_DEPTH) {
-		fail(s, JSON_TOO_DEEP);
-		return;
-	}
-	s->is_object[s->depth++] = object;
-	s->place = object ? JSON_KEY_OR_END : JSON_VALUE_OR_END;
-}
-
-static void close(struct json_scan *s, bool object)
-{
-	if (json_in_object(s) != object) {
-		fail(s, JSON_UNEXPECTED);
-		return;
-	}
-	s->depth--;
-	s->place = s->depth > 0 ? JSON_AFTER : JSON_DONE;
-}
-
-static void begin_string(struct json_scan *s, bool key)
-{
-	s->in_key = key;
-	s->place = JSON_STRING;
-}
-
-static void begin_value(struct json_scan *s, int c)
-{
-	switch (c) {
-	case '"':
-		begin_string(s, false);
-		break;
-	case '{':
-	case '[':
-		push(s, c == '{');
-		break;
-	case 't':
-	case 'f':
-	case 'n':
-		s->rest = c == 't' ? "rue" : c == 'f' ? "alse" : "ull";
-		s->place = JSON_LITERAL;
-		break;
-	case '-':
-		s->place = JSON_MINUS;
-		break;
-	case '0':
-		s->place = JSON_ZERO;
-		break;
-	default:
-		if (c >= '1' && c <= '9')
-			s->place = JSON_INTEGER;
-		else
-			fail(s, JSON_UNEXPECTED);
-	}
-}
-
-/* A byte between tokens that is not white space. */
-static void structural(struct json_scan *s, int c)
-{
-	bool object = s->depth > 0 && json_in_object(s);
-
-	if (s->place == JSON_BEFORE && c != '{')
-		fail(s, JSON_NOT_OBJECT);
-	else if (s->place == JSON_DONE)
-		fail(s, JSON_TRAILING);
-	else if (s->place == JSON_AFTER && c == ',')
-		s->place = object ? JSON_KEY : JSON_VALUE;
-	else if ((s->place == JSON_AFTER || s->place == JSON_KEY_OR_END ||
-		  s->place == JSON_VALUE_OR_END) &&
-		 (c == '}' || c == ']'))
-		close(s, c == '}');
-	else if (s->place == JSON_COLON && c == ':')
-		s->place = JSON_VALUE;
-	else if ((s->place == JSON_KEY || s->place == JSON_KEY_OR_END) &&
-		 c == '"')
-		begin_string(s, true);
-	else if (s->place == JSON_BEFORE || s->place == JSON_VALUE ||
-		 s->place == JSON_VALUE_OR_END)
-		begin_value(s, c);
-	else
-		fail(s, JSON_UNEXPECTED);
-}
-
-/* A byte of a string that is not plain ASCII text. */
-static void string_byte(struct json_scan *s, unsigned char c)
-{
-	s->low = 0x80;
-	s->high = 0xbf;
-	if (c == '"') {
-		s->place = s->in_key ? JSON_COLON : JSON_AFTER;
-	} else if (c == '\\') {
-		s->place = JSON_ESCAPE;
-	} else if (c < 0x20) {
-		fail(s, JSON_CONTROL);
-	} else if (c >= 0x80) {
-		/* RFC 3629: no overlong form, no surrogate, at most U+10FFFF */
-		s->left = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-		s->place = JSON_UTF8;
-		if (c < 0xc2 || c > 0xf4)
-			fail(s, JSON_BAD_UTF8);
-		else if (c == 0xe0)
-			s->low = 0xa0;
-		else if (c == 0xed)
-			s->high = 0x9f;
-		else if (c == 0xf0)
-			s->low = 0x90;
-		else if (c == 0xf4)
-			s->high = 0x8f;
-	}
-}
-
-/* A byte inside an escape or a character of several bytes. */
-static void inner_byte(struct json_scan *s, unsigned char c)
-{
-	if (s->place == JSON_ESCAPE) {
-		s->left = 4;
-		s->place = c == 'u' ? JSON_HEX : JSON_STRING;
-		if (c == '\0' || strchr("\"\\/bfnrtu", c) == NULL)
-			fail(s, JSON_BAD_ESCAPE);
-		return;
-	}
-	if (s->place == JSON_HEX && hex(c) < 0) {
-		fail(s, JSON_BAD_ESCAPE);
-	} else if (s->place == JSON_UTF8 && (c < s->low || c > s->high)) {
-		fail(s, JSON_BAD_UTF8);
-	} else if (--s->left == 0) {
-		s->place = JSON_STRING;
-	}
-	s->low = 0x80;
-	s->high = 0xbf;
-}
-
-enum { ZERO, DIGIT, POINT, EXP, SIGN, KINDS };
-
-/* What a byte is in a number; KINDS is none of it. */
-static int number_kind(int c)
-{
-	if (c == '0')
-		return ZERO;
-	if (c >= '1' && c <= '9')
-		return DIGIT;
-	if (c == '.')
-		return POINT;
-	if (c == 'e' || c == 'E')
-		return EXP;
-	return c == '+' || c == '-' ? SIGN : KINDS;
-}
-
-/* A byte of a number (RFC 8259, section 6), or the first behind it: false says
- * that it is the latter and was not taken. */
-static bool number_byte(struct json_scan *s, int c)
-{
-	static const unsigned char next[][KINDS] = {
-#define NO JSON_FAILED
-		{ JSON_ZERO, JSON_INTEGER, NO, NO, NO }, /* behind - */
-		{ NO, NO, JSON_POINT, JSON_E, NO },
-		{ JSON_INTEGER, JSON_INTEGER, JSON_POINT, JSON_E, NO },
-		{ JSON_FRACTION, JSON_FRACTION, NO, NO, NO },
-		{ JSON_FRACTION, JSON_FRACTION, NO, JSON_E, NO },
-		{ JSON_EXPONENT, JSON_EXPONENT, NO, NO, JSON_E_SIGN },
-		{ JSON_EXPONENT, JSON_EXPONENT, NO, NO, NO },
-		{ JSON_EXPONENT, JSON_EXPONENT, NO, NO, NO },
-#undef NO
-	};
-	bool complete = s->place == JSON_ZERO || s->place == JSON_INTEGER ||
-			s->place == JSON_FRACTION || s->place == JSON_EXPONENT;
-	int kind = number_kind(c);
-
-	if (kind == KINDS && complete) {
-		s->place = JSON_AFTER;
-		return false;
-	}
-	s->place =
-	    kind == KINDS ? JSON_FAILED : next[s->place - JSON_MINUS][kind];
-	if (s->place == JSON_FAILED)
-		s->error = JSON_BAD_NUMBER;
-	return true;
-}
-
-static void literal_byte(struct json_scan *s, int c)
-{
-	if (c != *s->rest)
-		fail(s, JSON_BAD_LITERAL);
-	else if (*++s->rest == '\0')
-		s->place = JSON_AFTER;
 }
 
 static bool is_space(unsigned char c)
@@ -323,83 +110,243 @@ static bool is_space(unsigned char c)
 	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-/* One byte; false says that it is to be seen again in the new place. */
-static bool take(struct json_scan *s, unsigned char c)
+#define AT(place) (1u << (place))
+#define VALUES (AT(JSON_VALUE) | AT(JSON_VALUE_OR_END))
+
+/* The grammar: the places in which a token may begin with this byte. */
+static const uint16_t allowed[256] = {
+	['{'] = AT(JSON_BEFORE) | VALUES,
+	['['] = VALUES,
+	['}'] = AT(JSON_KEY_OR_END) | AT(JSON_AFTER_MEMBER),
+	[']'] = AT(JSON_VALUE_OR_END) | AT(JSON_AFTER_ELEMENT),
+	[':'] = AT(JSON_COLON),
+	[','] = AT(JSON_AFTER_MEMBER) | AT(JSON_AFTER_ELEMENT),
+	['"'] = AT(JSON_KEY) | AT(JSON_KEY_OR_END) | VALUES,
+	['t'] = VALUES,
+	['f'] = VALUES,
+	['n'] = VALUES,
+	['-'] = VALUES,
+	['0'] = VALUES,
+	['1'] = VALUES,
+	['2'] = VALUES,
+	['3'] = VALUES,
+	['4'] = VALUES,
+	['5'] = VALUES,
+	['6'] = VALUES,
+	['7'] = VALUES,
+	['8'] = VALUES,
+	['9'] = VALUES,
+};
+
+static void after_value(struct json_scan *s)
 {
-	if (s->place == JSON_STRING)
-		string_byte(s, c);
-	else if (s->place >= JSON_ESCAPE && s->place <= JSON_UTF8)
-		inner_byte(s, c);
-	else if (s->place == JSON_LITERAL)
-		literal_byte(s, c);
-	else if (s->place >= JSON_MINUS && s->place <= JSON_EXPONENT)
-		return number_byte(s, c);
-	else if (!is_space(c))
-		structural(s, c);
-	return s->place != JSON_FAILED;
+	if (s->depth == 0)
+		s->place = JSON_DONE;
+	else
+		s->place = s->is_object[s->depth - 1] ? JSON_AFTER_MEMBER
+						      : JSON_AFTER_ELEMENT;
 }
 
-static bool in_key(const struct json_scan *s)
+/* How many of p[0..n-1] are plain text of a string: neither quote, backslash
+ * nor control character, and ASCII. */
+static size_t plain(const unsigned char *p, size_t n)
 {
-	return s->in_key && s->depth == 1 && s->place >= JSON_STRING &&
-	       s->place <= JSON_UTF8;
-}
+	size_t i = 0;
 
-/* The last bytes of the input by the short cut too: zeros behind a copy of them
- * are unusual everywhere, so it stops there. */
-static size_t fast_end(struct json_scan *s, const unsigned char *in, size_t n)
-{
-	unsigned char padded[2 * JSON_FAST_MIN];
+#if HAS_SSE2
+	const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
+	const __m128i space = _mm_set1_epi8(' ');
 
-	memcpy(padded, in, n);
-	memset(padded + n, 0, sizeof padded - n);
-	return json_fast(s, padded, n + JSON_FAST_MIN);
-}
+	for (; n - i >= 16; i += 16) {
+		__m128i x = _mm_loadu_si128((const void *)(p + i));
+		/* bytes of 128 and more are negative */
+		unsigned special = (unsigned)_mm_movemask_epi8(
+		    _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, quote),
+					      _mm_cmpeq_epi8(x, slash)),
+				 _mm_cmpgt_epi8(space, x)));
 
-/* By the short cut where that is possible. On the input's end it is tried once
- * in each place, of which *tried was the last. */
-static size_t fast(struct json_scan *s, const unsigned char *in, size_t n,
-		   enum json_place *tried)
-{
-	size_t k = 0;
-
-	if (in_key(s) || s->place == JSON_BEFORE)
-		return 0;
-	if (s->place == JSON_KEY_OR_END && *in == '"')
-		s->place = JSON_KEY;
-	if (n >= JSON_FAST_MIN)
-		k = json_fast(s, in, n);
-	if (n - k >= JSON_FAST_MIN || n - k < JSON_FAST_LEAST ||
-	    *tried == s->place)
-		return k;
-	*tried = s->place;
-	return k + fast_end(s, in + k, n - k);
-}
-
-size_t json_scan(struct json_scan *s, const unsigned char *in, size_t n)
-{
-	size_t i = 0, key = 0;
-	enum json_place tried = JSON_DONE;
-	bool was_in_key;
-
-	while (i < n && s->place != JSON_FAILED) {
-		i += fast(s, in + i, n - i, &tried);
-		if (i == n)
-			break;
-		was_in_key = in_key(s);
-		if (!take(s, in[i]))
-			continue;
-		i++;
-		if (in_key(s) && !was_in_key)
-			key = i;
-		else if (was_in_key && !in_key(s))
-			end_key(s, in + key, i - 1 - key);
-		else if (in[i - 1] == '\n')
-			return i; /* valid, so between tokens */
+		if (special != 0)
+			return i + (unsigned)__builtin_ctz(special);
 	}
-	if (in_key(s))
-		keep_key(s, in + key, i - key);
+#endif
+	while (i < n && p[i] != '"' && p[i] != '\\' && p[i] >= ' ' &&
+	       p[i] < 0x80)
+		i++;
 	return i;
+}
+
+/* How many of p[0..n-1], n at least 1, begin an escape; *size: of the bytes
+ * that it has in all. */
+static size_t escape(const unsigned char *p, size_t n, size_t *size)
+{
+	size_t i;
+
+	*size = n > 1 && p[1] == 'u' ? 6 : 2;
+	if (n > 1 && *size == 2 && (p[1] == 0 || !strchr("\"\\/bfnrt", p[1])))
+		return 1;
+	for (i = 2; i < *size && i < n && text_hex(p[i]) >= 0; i++)
+		;
+	return i < n ? i : n;
+}
+
+/* On in a string. False: it is not over. */
+static bool take_string(struct json_scan *s, const unsigned char *p, size_t n)
+{
+	size_t size, good;
+	bool slash;
+
+	for (;; s->at += size) {
+		s->at += plain(p + s->at, n - s->at);
+		if (s->at == n || p[s->at] == '"')
+			return s->at < n;
+		slash = p[s->at] == '\\';
+		good = slash ? escape(p + s->at, n - s->at, &size)
+			     : text_utf8_begin(p + s->at, n - s->at, &size);
+		if (p[s->at] < ' ' || good < size || size == 0)
+			break;
+	}
+	if (s->at + good == n && good < size)
+		return false; /* the input's end cuts it */
+	fail(s, p[s->at] < ' ' ? JSON_CONTROL
+		: slash        ? JSON_BAD_ESCAPE
+			       : JSON_BAD_UTF8);
+	s->at += p[s->at] < ' ' ? 0 : good;
+	return false;
+}
+
+/* Its closing quote is at at. */
+static void end_string(struct json_scan *s, const unsigned char *p)
+{
+	if (s->place == JSON_IN_KEY && s->depth == 1)
+		classify(s, p + s->token + 1, s->at - s->token - 1);
+	if (s->place == JSON_IN_KEY)
+		s->place = JSON_COLON;
+	else
+		after_value(s);
+	s->at++;
+}
+
+static bool is_digit(unsigned char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static const unsigned char *digits(const unsigned char *p, bool *bad)
+{
+	const unsigned char *from = p;
+
+	while (is_digit(*p))
+		p++;
+	*bad = p == from;
+	return p;
+}
+
+/* RFC 8259, section 6, on text that ends in a byte that no number has. Returns
+ * the byte behind the number or, with *bad, the one that is wrong. */
+static const unsigned char *number_end(const unsigned char *p, bool *bad)
+{
+	*bad = false;
+	p += *p == '-';
+	p = *p == '0' ? p + 1 : digits(p, bad);
+	if (!*bad && *p == '.')
+		p = digits(p + 1, bad);
+	if (!*bad && (*p | 32) == 'e')
+		p = digits(p + 1 + (p[1] == '+' || p[1] == '-'), bad);
+	return p;
+}
+
+/* On in a number, which is judged when its end has come. False: it has not. */
+static bool take_number(struct json_scan *s, const unsigned char *p, size_t n)
+{
+	const unsigned char *end;
+	bool bad;
+
+	while (s->at < n &&
+	       (is_digit(p[s->at]) || p[s->at] == '.' || p[s->at] == '+' ||
+		p[s->at] == '-' || (p[s->at] | 32) == 'e'))
+		s->at++;
+	if (s->at == n)
+		return false;
+	end = number_end(p + s->token, &bad);
+	after_value(s);
+	if (bad || end != p + s->at) {
+		s->at = (size_t)(end - p);
+		fail(s, JSON_BAD_NUMBER);
+	}
+	return true;
+}
+
+/* One of three words; false if it is cut. */
+static bool take_literal(struct json_scan *s, const unsigned char *p, size_t n)
+{
+	const char *word = p[s->at] == 't'   ? "true"
+			   : p[s->at] == 'f' ? "false"
+					     : "null";
+	size_t i = 0;
+
+	while (word[i] != '\0' && s->at + i < n && p[s->at + i] == word[i])
+		i++;
+	if (word[i] != '\0' && s->at + i == n)
+		return false;
+	s->at += i;
+	after_value(s);
+	if (word[i] != '\0')
+		fail(s, JSON_BAD_LITERAL);
+	return true;
+}
+
+/* A token begins at at. False: it is cut. */
+static bool take_token(struct json_scan *s, const unsigned char *p, size_t n)
+{
+	const unsigned char c = p[s->at];
+	const bool value = (VALUES >> s->place & 1) != 0;
+
+	if ((allowed[c] >> s->place & 1) == 0)
+		fail(s, s->place == JSON_BEFORE ? JSON_NOT_OBJECT
+			: s->place == JSON_DONE ? JSON_TRAILING
+						: JSON_UNEXPECTED);
+	else if ((c == '{' || c == '[') && s->depth == JSON_DEPTH)
+		fail(s, JSON_TOO_DEEP);
+	else if (c == 't' || c == 'f' || c == 'n')
+		return take_literal(s, p, n);
+	if (s->place == JSON_FAILED)
+		return true;
+	s->token = s->at++;
+	if (c == '"') {
+		s->place = value ? JSON_IN_STRING : JSON_IN_KEY;
+	} else if (c == ':' || c == ',') {
+		s->place =
+		    s->place == JSON_AFTER_MEMBER ? JSON_KEY : JSON_VALUE;
+	} else if (c == '{' || c == '[') {
+		s->is_object[s->depth++] = c == '{';
+		s->place = c == '{' ? JSON_KEY_OR_END : JSON_VALUE_OR_END;
+	} else if (c == '}' || c == ']') {
+		s->depth--;
+		after_value(s);
+	} else {
+		s->place = JSON_IN_NUMBER;
+	}
+	return true;
+}
+
+bool json_scan(struct json_scan *s, const unsigned char *p, size_t n)
+{
+	while (s->at < n && s->place != JSON_FAILED) {
+		if (s->place == JSON_IN_KEY || s->place == JSON_IN_STRING) {
+			if (!take_string(s, p, n))
+				return false;
+			end_string(s, p);
+		} else if (s->place == JSON_IN_NUMBER) {
+			if (!take_number(s, p, n))
+				return false;
+		} else if (is_space(p[s->at])) {
+			if (p[s->at++] == '\n')
+				return true;
+		} else if (!take_token(s, p, n)) {
+			return false;
+		}
+	}
+	return false;
 }
 
 /* What follows walks text that is known to be valid, so every token ends
@@ -420,57 +367,57 @@ static const unsigned char *string_end(const unsigned char *p)
 	return p;
 }
 
-static const unsigned char *skip_value(const unsigned char *p)
+static const unsigned char *value_end(const unsigned char *p)
 {
 	int depth = 0;
 
 	do {
 		if (*p == '"')
 			p = string_end(p + 1);
-		else if (*p == '{' || *p == '[')
-			depth++;
-		else if (*p == '}' || *p == ']')
-			depth--;
+		depth += (*p == '{' || *p == '[') - (*p == '}' || *p == ']');
 		p++;
 	} while (depth > 0 || (*p != ',' && *p != '}' && *p != ']'));
 	return p;
 }
 
-/* The value of a key in the object that p is at, or NULL. */
+/* The value of a key in the object or the array of such that p is at, or NULL.
+ */
 static const unsigned char *member(const unsigned char *p, const char *key)
 {
 	const unsigned char *end;
-	bool same;
+	bool found = false;
 
-	while (*p != '}') {
+	while (*p == '[')
+		p = skip_space(p + 1);
+	if (*p != '{')
+		return NULL;
+	while (!found && *p != '}') {
 		p = skip_space(p + 1); /* behind { or , */
 		if (*p == '}')
 			break;
 		end = string_end(++p);
-		same = key_is(p, (size_t)(end - p), key);
+		found = key_is(p, (size_t)(end - p), key);
 		p = skip_space(skip_space(end + 1) + 1);
-		if (same)
-			return p;
-		p = skip_value(p);
+		if (!found)
+			p = value_end(p);
 	}
-	return NULL;
+	return found ? p : NULL;
 }
 
 bool json_find(const char *object, const char *const *path,
 	       struct json_value *v)
 {
-	const unsigned char *p = (const unsigned char *)object, *end;
+	const unsigned char *p = skip_space((const unsigned char *)object);
+	const unsigned char *end;
 
 	v->p = "";
 	v->n = 0;
-	for (p = skip_space(p); *path != NULL; path++) {
-		while (*p == '[')
-			p = skip_space(p + 1);
-		p = *p == '{' ? member(p, *path) : NULL;
+	for (; *path != NULL; path++) {
+		p = member(p, *path);
 		if (p == NULL)
 			return false;
 	}
-	end = *p == '"' ? string_end(++p) : skip_value(p);
+	end = *p == '"' ? string_end(++p) : value_end(p);
 	while (end > p && is_space(end[-1]))
 		end--;
 	v->p = (const char *)p;

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define JSON_DEPTH 1024 /* objects and arrays open at once */
-#define JSON_KEY_MAX 32 /* bytes of a key that is recognised */
+#define JSON_KEY_MAX 32 /* bytes of a tweet key */
 
 /* Kinds of message, by top-level key, the first that matches winning. */
 enum json_class {
@@ -40,69 +40,47 @@ enum json_error {
 /* What the error is, for a person. */
 const char *json_error_text(enum json_error e);
 
+/* Between tokens, what may follow; or the token that is being read. */
 enum json_place {
-	JSON_BEFORE,     /* nothing but white space so far */
-	JSON_KEY_OR_END, /* after { */
-	JSON_KEY,        /* after , in an object */
-	JSON_COLON,
-	JSON_VALUE,
-	JSON_VALUE_OR_END, /* after [ */
-	JSON_AFTER,        /* after a value */
-	JSON_STRING,
-	JSON_ESCAPE, /* after \ */
-	JSON_HEX,    /* in the digits after \u */
-	JSON_UTF8,   /* in a character of several bytes */
-	JSON_LITERAL,
-	JSON_MINUS,
-	JSON_ZERO,
-	JSON_INTEGER,
-	JSON_POINT,
-	JSON_FRACTION,
-	JSON_E,
-	JSON_E_SIGN,
-	JSON_EXPONENT,
-	JSON_DONE,  /* the object is closed */
+	JSON_BEFORE,        /* nothing but white space so far */
+	JSON_KEY_OR_END,    /* after { */
+	JSON_KEY,           /* after , in an object */
+	JSON_COLON,         /* after a key */
+	JSON_VALUE,         /* after : or , */
+	JSON_VALUE_OR_END,  /* after [ */
+	JSON_AFTER_MEMBER,  /* after a value in an object */
+	JSON_AFTER_ELEMENT, /* after a value in an array */
+	JSON_DONE,          /* the object is closed */
+	JSON_IN_KEY,
+	JSON_IN_STRING,
+	JSON_IN_NUMBER,
 	JSON_FAILED /* see error */
-};
-
-/* A key that was seen, with its quotes and colon, and perhaps the literal and
- * comma that followed: what comes again, byte for byte, is not judged again. */
-#define JSON_SEEN 512    /* keys that are remembered; the first is none */
-#define JSON_SEEN_MAX 48 /* bytes of one */
-struct json_seen {
-	unsigned char text[JSON_SEEN_MAX] __attribute__((aligned(64)));
-	uint64_t ignored;           /* a bit for each that does not matter */
-	unsigned char key_n, all_n; /* without the literal, and with it */
-	unsigned char found;        /* as in json_scan, at the top level */
-	unsigned char tail;         /* length of the last string, mod 32 */
-	uint16_t next;              /* the key that came after it last */
-	uint16_t home;              /* where those after it are looked for */
 };
 
 struct json_scan {
 	const char *tweet_key; /* ASCII, at most JSON_KEY_MAX bytes */
-	const char *rest;      /* of a literal */
+	size_t at;             /* bytes of the text that are scanned */
+	size_t token;          /* where the last token begins */
 	enum json_place place;
-	enum json_error error;
-	unsigned depth, left;    /* left: hex digits or bytes of a character */
-	unsigned char low, high; /* bounds of a character's next byte */
-	bool in_key;
-	unsigned found; /* a bit for each class whose key was seen */
-	size_t key_n;
-	unsigned char key[6 * JSON_KEY_MAX]; /* a key cut by the end of input */
+	enum json_error error; /* of the byte at at */
+	bool only_tweets;      /* no other key has a meaning */
+	unsigned found;        /* a bit for each class whose key was seen */
+	unsigned depth;
 	bool is_object[JSON_DEPTH]; /* of what is open, the outermost first */
-	uint16_t last;              /* the key before, of those seen */
-	struct json_seen seen[JSON_SEEN];
 };
 
-/* Begin a new object. The struct is all zeros the first time; tweet_key is the
- * caller's, stays where it is, and is always the same. */
+/* Begin a new object. tweet_key is the caller's and stays where it is. Where it
+ * is neither text nor data, the stream is not Twitter's, and no other key marks
+ * a class. */
 void json_init(struct json_scan *s, const char *tweet_key);
 
-/* Scan in[0..n-1], which may cut the object anywhere. Stops behind the first
- * LF that is white space, so that its meaning can be judged from place, or at
- * the offending byte with place JSON_FAILED. Returns the bytes scanned. */
-size_t json_scan(struct json_scan *s, const unsigned char *in, size_t n);
+/* Scan on in a text of which p[0..n-1] has come, from its beginning: the first
+ * at bytes are known from earlier calls, and may have moved. Stops, and returns
+ * true, behind the first LF that is white space, so that its meaning can be
+ * judged from place; at the offending byte with place JSON_FAILED; or at the
+ * end, which may be before a part of an escape, of a character or of a literal
+ * that the end cuts: at most 5 bytes, to be scanned with what follows. */
+bool json_scan(struct json_scan *s, const unsigned char *p, size_t n);
 
 /* The class of an object that was scanned to JSON_DONE. */
 enum json_class json_class(const struct json_scan *s);

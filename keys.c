@@ -8,136 +8,139 @@
 #include <unistd.h>
 
 #define FILE_MAX 65536
+#define BLANKS " \t\r"
 
-/* The names of each credential in a file, and in the environment. */
+/* What each credential is called: by people, in the environment, in a file. */
 static const struct {
-	const char *names[3], *variable;
+	const char *what, *variable, *names;
 } key_names[KEYS] = {
-	[KEY_CONSUMER] = { { "client_key", "consumer_key", "api_key" },
-			   "CONSUMER_KEY" },
-	[KEY_CONSUMER_SECRET] = { { "client_secret", "consumer_secret",
-				    "api_secret" },
-				  "CONSUMER_SECRET" },
-	[KEY_TOKEN] = { { "resource_owner_key", "access_token", "oauth_token" },
-			"ACCESS_TOKEN" },
-	[KEY_TOKEN_SECRET] = { { "resource_owner_secret", "access_token_secret",
-				 "oauth_token_secret" },
-			       "ACCESS_TOKEN_SECRET" },
-	[KEY_BEARER] = { { "bearer_token", NULL, NULL }, "BEARER_TOKEN" },
-	[KEY_USER] = { { "user", "username", NULL }, "BASIC_USER" },
-	[KEY_PASSWORD] = { { "password", NULL, NULL }, "BASIC_PASSWORD" },
+	{ "consumer key", "CONSUMER_KEY", "client_key, consumer_key, api_key" },
+	{ "consumer secret", "CONSUMER_SECRET",
+	  "client_secret, consumer_secret, api_secret, api_key_secret" },
+	{ "access token", "ACCESS_TOKEN",
+	  "resource_owner_key, access_token, access_token_key, oauth_token" },
+	{ "access token secret", "ACCESS_TOKEN_SECRET",
+	  "resource_owner_secret, access_token_secret, oauth_token_secret" },
+	{ "bearer token", "BEARER_TOKEN", "bearer_token" },
+	{ "user name", "BASIC_USER", "user, username" },
+	{ "password", "BASIC_PASSWORD", "password" },
 };
 
-static bool is_blank(char c)
+/* Cut off the blanks at both ends. */
+static char *trim(char *s)
 {
-	return c == ' ' || c == '\t' || c == '\r';
-}
+	size_t n;
 
-static void trim(const char **p, size_t *n)
-{
-	while (*n > 0 && is_blank(**p)) {
-		++*p;
-		--*n;
-	}
-	while (*n > 0 && is_blank((*p)[*n - 1]))
-		--*n;
+	s += strspn(s, BLANKS);
+	for (n = strlen(s); n > 0 && strchr(BLANKS, s[n - 1]) != NULL; n--)
+		s[n - 1] = '\0';
+	return s;
 }
 
 /* The credential of this name, or KEYS. */
-static enum key find_key(const char *p, size_t n)
+static enum key find_key(const char *name)
 {
-	int k, i;
+	const char *s;
+	size_t n;
+	int k;
 
+	if (strncmp(name, "export ", 7) == 0)
+		name += 7 + strspn(name + 7, BLANKS);
 	for (k = 0; k < KEYS; k++)
-		for (i = 0; i < 3 && key_names[k].names[i] != NULL; i++)
-			if (text_is_word(p, n, key_names[k].names[i]))
+		for (s = key_names[k].names; *s != '\0'; s += n) {
+			s += strspn(s, ", ");
+			n = strcspn(s, ",");
+			if (text_is_word(s, n, name))
 				return (enum key)k;
+		}
 	return KEYS;
 }
 
-/* Quotes off, or else a comment behind white space. */
-static void strip_value(const char **p, size_t *n)
+static bool keep(struct keys *k, enum key key, const char *value)
 {
-	size_t i;
+	struct text t;
 
-	trim(p, n);
-	if (*n > 1 && (**p == '"' || **p == '\'')) {
-		const char *end = memchr(*p + 1, **p, *n - 1);
+	/* The scheme's name belongs to the header. */
+	if (key == KEY_BEARER && text_is_word(value, 7, "bearer "))
+		value += 7 + strspn(value + 7, BLANKS);
+	text_init(&t, k->value[key], KEY_SIZE);
+	text_str(&t, value);
+	k->too_long |= t.full ? 1u << key : 0;
+	return !t.full;
+}
 
-		if (end != NULL) {
-			++*p;
-			*n = (size_t)(end - *p);
-			return;
-		}
+/* Take the quotes off, and undo '' or, in double ones, \" and \\ within.
+ * Returns what is wrong with the value, or NULL. */
+static const char *unquote(char *s)
+{
+	char quote = *s, escape = quote == '"' ? '\\' : quote;
+	char *p = s + 1, *to = s;
+	size_t blanks;
+
+	for (; *p != '\0'; p++) {
+		if (*p == escape && (p[1] == quote || p[1] == escape))
+			p++;
+		else if (*p == quote)
+			break;
+		*to++ = *p;
 	}
-	for (i = 1; i < *n; i++)
-		if ((*p)[i] == '#' && is_blank((*p)[i - 1]))
-			*n = i;
-	trim(p, n);
+	if (*p == '\0')
+		return "has a quote that is not closed";
+	blanks = strspn(++p, BLANKS);
+	if (p[blanks] != '\0' && (p[blanks] != '#' || blanks == 0))
+		return "has text behind the closing quote";
+	*to = '\0';
+	return NULL;
 }
 
-static bool keep(struct keys *k, enum key key, const char *p, size_t n)
+/* A comment begins behind a blank. */
+static char *drop_comment(char *s)
 {
-	if (n >= KEY_SIZE || memchr(p, '\0', n) != NULL)
-		return false;
-	memcpy(k->value[key], p, n);
-	k->value[key][n] = '\0';
-	return true;
+	char *p = s;
+
+	while ((p = strchr(p, '#')) != NULL &&
+	       (p == s || strchr(BLANKS, p[-1]) == NULL))
+		p++;
+	if (p != NULL)
+		*p = '\0';
+	return s;
 }
 
-/* One line without its LF. Returns what is wrong with it, or NULL. */
-static const char *parse_line(struct keys *k, const char *p, size_t n)
+/* One line that is neither empty nor a comment. Returns what is wrong with it,
+ * or NULL. */
+static const char *parse_line(struct keys *k, char *line)
 {
-	size_t name = 0;
-	const char *value;
+	const char *why = NULL;
+	char *value = line + strcspn(line, ":="), *s;
 	enum key key;
 
-	trim(&p, &n);
-	if (n == 0 || *p == '#' || *p == '[' ||
-	    (n >= 3 && !memcmp(p, "---", 3)))
-		return NULL;
-	while (name < n && p[name] != ':' && p[name] != '=')
-		name++;
-	if (name == n)
+	if (*value == '\0')
 		return "is neither `name: value' nor `name = value'";
-	value = p + name + 1;
-	n -= name + 1;
-	trim(&p, &name);
-	key = find_key(p, name);
+	*value++ = '\0';
+	key = find_key(trim(line));
 	if (key == KEYS)
 		return NULL;
 	if (k->value[key][0] != '\0')
 		return "has a credential that an earlier line has too";
-	strip_value(&value, &n);
-	return keep(k, key, value, n) ? NULL : "has a value that is too long";
+	s = value + strspn(value, BLANKS);
+	if (*s == '"' || *s == '\'')
+		why = unquote(s);
+	else
+		s = trim(drop_comment(value));
+	if (why == NULL && !keep(k, key, s))
+		why = "has a value that is too long";
+	return why;
 }
 
-bool keys_parse(struct keys *k, const char *p, size_t n, struct text *error)
+/* What the file p[0..n-1] is that cannot have such lines, or NULL. */
+static const char *check_kind(const char *p, size_t n)
 {
-	const char *end, *why;
-	uint64_t line;
-	size_t size;
-
-	if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) {
-		p += 3;
-		n -= 3;
-	}
-	for (line = 1; n > 0; line++) {
-		end = memchr(p, '\n', n);
-		size = end == NULL ? n : (size_t)(end - p);
-		why = parse_line(k, p, size);
-		if (why != NULL) {
-			text_str(error, "line ");
-			text_u64(error, line);
-			text_str(error, " ");
-			text_str(error, why);
-			return false;
-		}
-		size += end == NULL ? 0 : 1;
-		p += size;
-		n -= size;
-	}
-	return true;
+	if (n > 1 && (memcmp(p, "\xff\xfe", 2) == 0 || p[0] == '\0' ||
+		      memcmp(p, "\xfe\xff", 2) == 0 || p[1] == '\0'))
+		return "it is UTF-16: save it as UTF-8";
+	if (p[strspn(p, BLANKS "\n")] == '{')
+		return "it is JSON: write a line of `name: value' for each";
+	return strlen(p) < n ? "it is not text" : NULL;
 }
 
 static bool fail(struct text *error, const char *why)
@@ -146,28 +149,57 @@ static bool fail(struct text *error, const char *why)
 	return false;
 }
 
+/* Lines before the first section count as one. */
+bool keys_parse(struct keys *k, char *p, size_t n, struct text *error)
+{
+	size_t bom = strncmp(p, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+	const char *why = check_kind(p + bom, n - bom);
+	bool has_main, counts, first = true;
+	uint64_t number = 0;
+	char *line;
+
+	p += bom;
+	has_main = strncmp(p, "[main]", 6) == 0 || strstr(p, "\n[main]");
+	counts = !has_main;
+	while (why == NULL && *p != '\0') {
+		number++;
+		line = p;
+		p += strcspn(p, "\n");
+		if (*p != '\0')
+			*p++ = '\0';
+		line = trim(line);
+		if (strchr("#;", *line) != NULL || !strncmp(line, "---", 3))
+			continue;
+		if (*line == '[')
+			counts = has_main ? !strncmp(line, "[main]", 6) : first;
+		else if (counts)
+			why = parse_line(k, line);
+		first = false;
+	}
+	if (why != NULL && number > 0) {
+		text_str(error, "line ");
+		text_u64(error, number);
+		text_str(error, " ");
+	}
+	return why == NULL || fail(error, why);
+}
+
 bool keys_read(struct keys *k, const char *file, struct text *error,
 	       bool *open_to_others)
 {
-	static char buf[FILE_MAX + 1];
+	static char buf[FILE_MAX + 2];
 	struct stat st;
-	ssize_t n = 0;
+	ssize_t n;
 	size_t size = 0;
 	bool ok;
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
 	if (fd < 0)
 		return fail(error, strerror(errno));
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return fail(error, "it is not a regular file");
-	}
-	*open_to_others = (st.st_mode & (S_IRGRP | S_IROTH)) != 0;
 	do {
-		n = read(fd, buf + size, sizeof buf - size);
+		n = read(fd, buf + size, FILE_MAX + 1 - size);
 		size += n > 0 ? (size_t)n : 0;
-	} while (n > 0 || (n < 0 && errno == EINTR));
-	close(fd);
+	} while (n > 0);
 	if (n < 0)
 		ok = fail(error, strerror(errno));
 	else if (size > FILE_MAX)
@@ -175,12 +207,16 @@ bool keys_read(struct keys *k, const char *file, struct text *error,
 	else
 		ok = keys_parse(k, buf, size, error);
 	explicit_bzero(buf, sizeof buf);
+	*open_to_others = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+			  st.st_uid == geteuid() &&
+			  (st.st_mode & (S_IRGRP | S_IROTH)) != 0;
+	close(fd);
 	return ok;
 }
 
-bool keys_environment(struct keys *k, unsigned set)
+unsigned keys_environment(struct keys *k)
 {
-	bool any = false;
+	unsigned found = 0;
 	int i;
 
 	for (i = 0; i < KEYS; i++) {
@@ -188,54 +224,51 @@ bool keys_environment(struct keys *k, unsigned set)
 
 		if (s == NULL)
 			continue;
-		any = any || (set >> i & 1) != 0;
-		keep(k, (enum key)i, s, strlen(s));
+		found |= 1u << i;
+		keep(k, (enum key)i, s);
 		/* /proc/PID/environ shows this very memory. */
 		explicit_bzero(s, strlen(s));
 	}
-	return any;
+	return found;
 }
 
-/* How the credential may be called, in brackets. */
-static void say_names(struct text *error, int key, bool variable)
+/* Only a password may have more than visible ASCII. */
+static bool can_be_sent(const char *s, bool password)
 {
-	const char *const *names = key_names[key].names;
-	int i;
-
-	text_str(error, " (");
-	text_str(error, variable ? key_names[key].variable : names[0]);
-	for (i = 1; !variable && i < 3 && names[i] != NULL; i++) {
-		text_str(error, i == 2 || names[i + 1] == NULL ? " or " : ", ");
-		text_str(error, names[i]);
-	}
-	text_str(error, ")");
+	if (password)
+		return text_is_plain(s, strlen(s));
+	while (*s > ' ' && *s <= '~')
+		s++;
+	return *s == '\0';
 }
 
 bool keys_complete(const struct keys *k, unsigned set, const char *source,
 		   struct text *error)
 {
-	static const char *const what[KEYS] = {
-		"consumer key", "consumer secret",
-		"access token", "access token secret",
-		"bearer token", "user name",
-		"password",
-	};
-	const char *s;
+	const char *why;
 	int i;
 
 	for (i = 0; i < KEYS; i++) {
-		s = k->value[i];
-		while ((unsigned char)*s >= ' ' && *s != 127)
-			s++;
-		if ((set >> i & 1) == 0 || (*s == '\0' && s > k->value[i]))
+		why = NULL;
+		if ((k->too_long >> i & 1) != 0)
+			why = " has too many bytes in the ";
+		else if (k->value[i][0] == '\0')
+			why = " has no ";
+		else if (!can_be_sent(k->value[i], i == KEY_PASSWORD))
+			why = i == KEY_PASSWORD
+				  ? " has a control character, or no UTF-8, in "
+				    "the "
+				  : " has a byte that is not visible ASCII in "
+				    "the ";
+		if (why == NULL || (set >> i & 1) == 0)
 			continue;
 		text_str(error, source == NULL ? "the environment" : source);
-		text_str(error, *s == '\0'
-				    ? " has no "
-				    : " has a control character in the ");
-		text_str(error, what[i]);
-		say_names(error, i, source == NULL);
-		return false;
+		text_str(error, why);
+		text_str(error, key_names[i].what);
+		text_str(error, " (");
+		text_str(error, source == NULL ? key_names[i].variable
+					       : key_names[i].names);
+		return fail(error, ")");
 	}
 	return true;
 }

@@ -4,164 +4,193 @@
 
 #define BEGINNING 256 /* bytes of a bad line that are kept for its report */
 
-static void restart(struct lines *l)
+/* How many of p[0..n-1] are blanks before an object. */
+static size_t blanks(const unsigned char *p, size_t n)
 {
-	json_init(&l->scan, l->scan.tweet_key);
-	l->ended = false;
-	l->skipping = false;
-	l->cr = false;
-	l->size = 0;
-	l->read = 0;
+	size_t i = 0;
+
+	while (i < n && (p[i] == ' ' || p[i] == '\t' || p[i] == '\r'))
+		i++;
+	return i;
+}
+
+/* Forget the first n bytes of what is carried: a new line begins. */
+static void restart(struct lines *l, size_t n)
+{
+	n += blanks(l->buf + n, l->n - n);
+	memmove(l->buf, l->buf + n, l->n - n);
+	l->n -= n;
+	l->ended = l->skipping = l->cr = false;
 	l->start = 0;
+	json_init(&l->scan, l->scan.tweet_key);
 }
 
 void lines_init(struct lines *l, const char *tweet_key)
 {
-	l->scan.tweet_key = tweet_key;
 	l->n = 0;
-	restart(l);
+	l->scan.tweet_key = tweet_key;
+	restart(l, 0);
 }
 
-/* Forget the first bytes of what is carried; what follows is read again. */
-static void forget(struct lines *l)
+/* A line of size bytes is ready; so far n bytes of buf belong to it. */
+static enum lines_event deliver(struct lines *l, size_t n, uint64_t size,
+				enum lines_event e, struct line *line)
 {
-	memmove(l->buf, l->buf + l->drop, l->n - l->drop);
-	l->n -= l->drop;
-	restart(l);
-}
+	size_t most = e == LINES_MALFORMED && n > BEGINNING ? BEGINNING : n;
 
-static void skip(struct lines *l, enum json_error e)
-{
-	l->skipping = true;
-	l->scan.error = e;
-	l->bad_at = l->size;
-}
-
-/* What is carried, up to the offset where it went wrong. */
-static enum lines_event bad_line(struct lines *l, struct line *line, size_t n)
-{
-	size_t shown = n < BEGINNING ? n : BEGINNING;
-
-	line->p = l->buf;
-	line->n = shown < l->size ? shown : (size_t)l->size;
-	line->error = l->scan.error;
-	line->offset = l->bad_at;
-	line->size = l->size;
 	l->ended = true;
 	l->drop = n;
-	return l->size > LINE_MAX_SIZE ? LINES_TOO_LONG : LINES_MALFORMED;
+	line->p = l->buf;
+	line->n = most < size ? most : (size_t)size; /* without its end */
+	line->size = size;
+	line->class = json_class(&l->scan);
+	line->error = l->scan.error;
+	line->offset = l->scan.at;
+	return e == LINES_MALFORMED && size > LINE_MAX_SIZE ? LINES_TOO_LONG
+							    : e;
 }
 
-/* A message of several physical lines went wrong in its last one: what came
- * before is bad, and that line is to be read on its own. */
-static enum lines_event bad_before(struct lines *l, struct line *line)
+/* The object is not closed where n bytes of buf end, and so is bad. Where it is
+ * of several physical lines, the last of them may be the one that went wrong,
+ * or the first that is right: it is read again on its own. */
+static enum lines_event unfinished(struct lines *l, size_t n, size_t size,
+				   struct line *line)
 {
-	l->size = l->bad_at = l->start;
 	l->scan.error = JSON_UNFINISHED;
-	return bad_line(l, line, l->start);
+	l->scan.at = l->start > 0 ? l->start : size;
+	return deliver(l, l->start > 0 ? l->start : n, l->scan.at,
+		       LINES_MALFORMED, line);
 }
 
-/* Keep n bytes of a line that is not complete; of a bad one its beginning. */
-static void carry(struct lines *l, const unsigned char *p, size_t n)
+/* Keep the beginning of a line of which p[0..n-1] has come, up to its LF: the
+ * first at bytes are scanned. Returns how many bytes that was. */
+static size_t carry(struct lines *l, const unsigned char *p, size_t n)
 {
-	size_t room = sizeof l->buf - l->n;
-
-	if (!l->skipping && n > room)
-		skip(l, JSON_OK);
-	if (l->skipping)
-		room = l->n < BEGINNING ? BEGINNING - l->n : 0;
-	if (n > room)
-		n = room;
-	memcpy(l->buf + l->n, p, n);
-	l->n += n;
-	l->read = l->n;
-}
-
-/* An LF has come, behind a CR or not; line has the bytes before them. */
-static enum lines_event end_line(struct lines *l, bool crlf, struct line *line)
-{
-	l->size -= crlf ? 2 : 1;
-	if (!l->skipping && l->size <= LINE_MAX_SIZE) {
-		line->size = l->size;
-		line->class = json_class(&l->scan);
-		l->ended = true;
-		l->drop = l->n;
-		if (l->scan.place == JSON_DONE)
-			return LINES_MESSAGE;
-		if (l->scan.place == JSON_BEFORE)
-			return LINES_KEEPALIVE;
-		skip(l, JSON_UNFINISHED);
-		if (crlf && l->start > 0)
-			return bad_before(l, line);
-	}
-	return bad_line(l, line, l->n);
-}
-
-/* The object goes on behind a bare LF. */
-static void join(struct lines *l)
-{
-	l->buf[l->n - 1] = ' ';
-	l->start = l->n;
-}
-
-static bool is_open(const struct lines *l)
-{
-	return !l->skipping && l->scan.place != JSON_DONE &&
-	       l->scan.place != JSON_BEFORE;
-}
-
-/* Read some of p[0..n-1], at most to behind an LF. Returns the bytes read. */
-static size_t read_some(struct lines *l, const unsigned char *p, size_t n)
-{
+	size_t room = sizeof l->buf - l->n, from = 0;
 	const unsigned char *lf;
 
-	if (!l->skipping)
-		return json_scan(&l->scan, p, n);
-	lf = memchr(p, '\n', n);
-	return lf == NULL ? n : (size_t)(lf - p) + 1;
+	if (l->n > 0 && l->buf[l->n - 1] == '\n')
+		return 0; /* it is read again */
+	if (l->n == 0 && l->scan.at > 0)
+		from = l->scan.at - (p[l->scan.at - 1] == '\n');
+	lf = memchr(p + from, '\n', n - from);
+	if (lf != NULL)
+		n = (size_t)(lf - p) + 1;
+	n = n < room ? n : room;
+	memcpy(l->buf + l->n, p, n);
+	l->n += n;
+	return n;
+}
+
+/* The line in buf is bad or too long: on to its end, in the input. */
+static void begin_skip(struct lines *l)
+{
+	l->skipping = true;
+	l->size = l->n;
+	l->cr = l->buf[l->n - 1] == '\r';
+	if (l->n > BEGINNING)
+		l->n = BEGINNING;
+}
+
+static enum lines_event skip(struct lines *l, const unsigned char *in, size_t n,
+			     size_t *used, struct line *line)
+{
+	const unsigned char *lf;
+	size_t shown;
+
+	in += *used;
+	n -= *used;
+	lf = memchr(in, '\n', n);
+	if (lf != NULL)
+		n = (size_t)(lf - in);
+	shown = n < BEGINNING - l->n ? n : BEGINNING - l->n;
+	memcpy(l->buf + l->n, in, shown);
+	l->n += shown;
+	*used += n + (lf != NULL);
+	l->size += n;
+	if (n > 0)
+		l->cr = in[n - 1] == '\r';
+	return lf == NULL
+		   ? LINES_MORE
+		   : deliver(l, l->n, l->size - l->cr, LINES_MALFORMED, line);
+}
+
+/* Scan on in what is carried. LINES_MORE: it needs more, or is to be skipped.
+ */
+static enum lines_event judge(struct lines *l, struct line *line)
+{
+	bool lf = l->buf[l->n - 1] == '\n';
+	bool crlf = lf && l->n > 1 && l->buf[l->n - 2] == '\r';
+	size_t size = l->n - lf - crlf;
+
+	json_scan(&l->scan, l->buf, l->n);
+	if (l->scan.place == JSON_FAILED && l->start > 0)
+		return unfinished(l, l->n, size, line);
+	if (lf && (l->scan.place == JSON_FAILED || size > LINE_MAX_SIZE))
+		return deliver(l, l->n, size, LINES_MALFORMED, line);
+	if (l->scan.place == JSON_FAILED || (!lf && l->n == sizeof l->buf))
+		begin_skip(l);
+	else if (lf && l->scan.place == JSON_BEFORE)
+		return deliver(l, l->n, size, LINES_KEEPALIVE, line);
+	else if (lf && l->scan.place == JSON_DONE)
+		return deliver(l, l->n, size, LINES_MESSAGE, line);
+	else if (crlf)
+		return unfinished(l, l->n, size, line);
+	if (lf) { /* white space inside the object, which goes on behind it */
+		l->buf[l->n - 1] = ' ';
+		l->start = l->n;
+	}
+	return LINES_MORE;
+}
+
+/* A line that lies in the input, p[0..n-1], as a whole. */
+static enum lines_event take_whole(struct lines *l, const unsigned char *p,
+				   size_t n, struct line *line)
+{
+	size_t at;
+	bool crlf;
+
+	if (!json_scan(&l->scan, p, n) || l->scan.place != JSON_DONE ||
+	    l->scan.at > LINE_MAX_SIZE)
+		return LINES_MORE;
+	at = l->scan.at;
+	crlf = p[at - 2] == '\r';
+	deliver(l, 0, 0, LINES_MESSAGE, line);
+	line->p = p;
+	line->n = at - 1 - crlf;
+	line->size = line->n;
+	return LINES_MESSAGE;
 }
 
 enum lines_event lines_next(struct lines *l, const unsigned char *in, size_t n,
 			    size_t *used, struct line *line)
 {
-	const unsigned char *p;
-	bool again, lf, crlf, whole;
-	size_t k;
+	enum lines_event e = LINES_MORE;
 
+	*used = 0;
 	if (l->ended)
-		forget(l);
-	for (*used = 0;;) {
-		again = l->read < l->n;
-		p = again ? l->buf + l->read : in + *used;
-		k = again ? l->n - l->read : n - *used;
-		if (k == 0)
-			return LINES_MORE;
-		k = read_some(l, p, k);
-		lf = k > 0 && p[k - 1] == '\n';
-		crlf = lf && (k > 1 ? p[k - 2] == '\r' : l->cr);
-		whole = lf && !again && l->n == 0 && !l->skipping &&
-			!is_open(l) && k <= LINE_MAX_SIZE;
-		l->size += k;
-		if (k > 0)
-			l->cr = p[k - 1] == '\r';
-		if (again) {
-			l->read += k;
-		} else {
-			*used += k;
-			carry(l, p, whole ? 0 : k);
+		restart(l, l->drop);
+	while (e == LINES_MORE && !l->skipping) {
+		if (l->n == 0) {
+			*used += blanks(in + *used, n - *used);
+			if (*used == n)
+				return LINES_MORE;
+			if (in[*used] == '\n') {
+				++*used;
+				return LINES_KEEPALIVE;
+			}
+			e = take_whole(l, in + *used, n - *used, line);
+			if (e != LINES_MORE) {
+				*used += l->scan.at;
+				return e;
+			}
 		}
-		line->p = whole ? p : l->buf;
-		line->n = (whole ? k : l->n) - (crlf ? 2 : lf ? 1 : 0);
-		if (!l->skipping && l->scan.place == JSON_FAILED) {
-			if (l->start > 0)
-				return bad_before(l, line);
-			skip(l, l->scan.error);
-		} else if (lf && !crlf && is_open(l)) {
-			join(l);
-		} else if (lf) {
-			return end_line(l, crlf, line);
-		}
+		*used += carry(l, in + *used, n - *used);
+		e = judge(l, line);
+		if (*used == n)
+			break;
 	}
+	return e == LINES_MORE && l->skipping ? skip(l, in, n, used, line) : e;
 }
 
 bool lines_pending(const struct lines *l)
@@ -169,9 +198,17 @@ bool lines_pending(const struct lines *l)
 	return l->ended && l->drop < l->n;
 }
 
-enum lines_event lines_end(struct lines *l, struct line *line)
+enum lines_event lines_end(struct lines *l, bool proper, struct line *line)
 {
+	size_t cr;
+
 	if (l->ended)
-		forget(l);
-	return l->skipping ? bad_line(l, line, l->n) : LINES_MORE;
+		restart(l, l->drop);
+	if (l->skipping)
+		return deliver(l, l->n, l->size - l->cr, LINES_MALFORMED, line);
+	cr = l->n > 0 && l->buf[l->n - 1] == '\r';
+	if (proper && l->n > 0 && l->scan.place == JSON_DONE)
+		return deliver(l, l->n, l->n - cr, LINES_MESSAGE, line);
+	line->size = l->n;
+	return LINES_MORE;
 }

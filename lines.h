@@ -1,4 +1,4 @@
-/* Cut a body into messages (SPEC: one a line), wherever it was split, and
+/* Cut a body into messages, one a line, wherever it was split, and
  * judge each by json_scan. CRLF ends a line. A bare LF does too, unless the
  * object is still open there: then it is white space, written as a space. */
 #ifndef LINES_H
@@ -6,7 +6,9 @@
 
 #include "json_scan.h"
 
+#ifndef LINE_MAX_SIZE            /* the fuzzers have a small one */
 #define LINE_MAX_SIZE (1u << 20) /* bytes of a line, its end not counted */
+#endif
 
 enum lines_event {
 	LINES_MORE,      /* all input is used */
@@ -28,15 +30,13 @@ struct line {
 
 struct lines {
 	struct json_scan scan;
-	bool ended;      /* the line is delivered: forget it next */
-	bool skipping;   /* the line is bad: on to its end */
-	bool cr;         /* the last byte read was a CR */
-	uint64_t size;   /* bytes of this line so far */
-	uint64_t bad_at; /* offset of the error, if skipping */
-	size_t n;        /* bytes carried over in buf */
-	size_t read;     /* of these; the rest is to be read again */
-	size_t start;    /* where the message's last physical line begins */
-	size_t drop;     /* the delivered bytes of buf */
+	bool ended;    /* the line is delivered: forget it next */
+	bool skipping; /* the line is bad: on to its end */
+	bool cr;       /* its last byte so far was a CR */
+	uint64_t size; /* of its bytes so far */
+	size_t n;      /* bytes of a line that are carried over in buf */
+	size_t start;  /* where the message's last physical line begins */
+	size_t drop;   /* the delivered bytes of buf */
 	unsigned char buf[LINE_MAX_SIZE + 2];
 };
 
@@ -45,15 +45,18 @@ void lines_init(struct lines *l, const char *tweet_key);
 
 /* Read on in in[0..n-1]; *used says how far. Returns what was found, in *line
  * unless it is LINES_MORE or LINES_KEEPALIVE. A message's bytes lie in in, or
- * in l if it was cut or had an inner LF. */
+ * in l if it was cut or had an inner LF. Blanks before a line are no part of
+ * it. */
 enum lines_event lines_next(struct lines *l, const unsigned char *in, size_t n,
 			    size_t *used, struct line *line);
 
 /* Is there more to be had from lines_next without any input? */
 bool lines_pending(const struct lines *l);
 
-/* The body is over. A cut message is dropped (LINES_MORE); a line that was bad
- * already is returned as by lines_next. */
-enum lines_event lines_end(struct lines *l, struct line *line);
+/* The body is over, with lines_pending false. Returns, once, a line that is bad
+ * (a text that is no object too), or an object that is complete where a body
+ * ended as announced (proper). Else LINES_MORE, and line->size is how many
+ * bytes of a line came in vain. */
+enum lines_event lines_end(struct lines *l, bool proper, struct line *line);
 
 #endif

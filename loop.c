@@ -10,8 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LATE (64u * 1024) /* bytes held for a reader that is late */
-#define PATIENCE 5        /* ms that it is given */
+#define REPORT 60000u    /* ms between two reports without -s */
+#define ASLEEP 60000u    /* ms: ppoll's clock stands still in suspend */
+#define LATE (64u << 10) /* bytes held for a reader that is late */
+#define PATIENCE 5       /* ms that it is given */
+#define SAID 60000u      /* ms between two pauses that are told of */
 
 static volatile sig_atomic_t stop_signal, stop_count, stats_wanted;
 
@@ -30,17 +33,17 @@ static void on_stats(int number)
 void loop_signals(void)
 {
 	static const int stop[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction a = { .sa_handler = on_stop };
-	sigset_t blocked;
+	struct sigaction a = { .sa_handler = on_stop }, old;
 	size_t i;
 
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGUSR1);
-	for (i = 0; i < sizeof stop / sizeof stop[0]; i++) {
-		sigaddset(&blocked, stop[i]);
-		sigaction(stop[i], &a, NULL);
-	}
-	sigprocmask(SIG_BLOCK, &blocked, NULL);
+	sigaddset(&a.sa_mask, SIGUSR1);
+	for (i = 0; i < sizeof stop / sizeof stop[0]; i++)
+		sigaddset(&a.sa_mask, stop[i]);
+	sigprocmask(SIG_BLOCK, &a.sa_mask, NULL);
+	for (i = 0; i < sizeof stop / sizeof stop[0]; i++)
+		if (sigaction(stop[i], NULL, &old) == 0 &&
+		    old.sa_handler != SIG_IGN)
+			sigaction(stop[i], &a, NULL);
 	a.sa_handler = on_stats;
 	sigaction(SIGUSR1, &a, NULL);
 	a.sa_handler = SIG_IGN;
@@ -58,7 +61,7 @@ static uint64_t clock_ms(clockid_t id)
 
 struct moment loop_now(void)
 {
-	struct moment now = { clock_ms(CLOCK_MONOTONIC),
+	struct moment now = { clock_ms(CLOCK_BOOTTIME),
 			      clock_ms(CLOCK_REALTIME) };
 
 	return now;
@@ -87,7 +90,7 @@ static void begin_request(struct loop *l, struct moment now)
 		net_give_up(&l->net, "the request is too long");
 		return;
 	}
-	session_connected(&l->session);
+	session_connected(&l->session, now);
 	report_request(&l->report);
 }
 
@@ -127,7 +130,9 @@ static void step_net(struct loop *l, struct moment now)
 	if (l->net.phase == NET_ENDED)
 		session_end(&l->session, CAUSE_EOF);
 	else if (l->net.phase == NET_FAILED)
-		session_end(&l->session, causes[l->net.failure]);
+		session_end(&l->session, l->net.tls.error == BR_ERR_X509_EXPIRED
+					     ? CAUSE_DATES
+					     : causes[l->net.failure]);
 }
 
 /* Hand the session's message on. Returns false if there is no room for it. */
@@ -138,7 +143,7 @@ static bool deliver(struct loop *l, struct moment now)
 	struct output *o = !tweet && l->has_notices ? &l->notices : &l->out;
 
 	if (!l->config.discard && !output_line(o, line->p, line->n)) {
-		output_flush(o, false);
+		output_flush(o);
 		if (!output_line(o, line->p, line->n))
 			return false;
 	}
@@ -154,10 +159,12 @@ static void hold(struct loop *l, size_t used, struct moment now)
 	l->holding = true;
 	l->hold_used = used;
 	session_pause(&l->session, true, now);
-	if (!l->full_said)
-		log_line(LOG_INFO, "the reader is slow and the buffer full: "
-				   "reading from the server pauses");
-	l->full_said = true;
+	if (l->pause_said || now.ms < l->next_pause)
+		return;
+	log_line(LOG_INFO, "the reader is slow and the buffer full: reading "
+			   "from the server pauses");
+	l->pause_said = true;
+	l->next_pause = now.ms + SAID;
 }
 
 /* The held message is taken now, or still not. */
@@ -205,12 +212,10 @@ static void pump(struct loop *l, struct moment now)
 }
 
 /* Read and hand on until the network has nothing more at once. */
-static void turn(struct loop *l, struct moment now)
+static void read_on(struct loop *l, struct moment now)
 {
 	uint64_t before;
 
-	if (session_tick(&l->session, now) == SESSION_DIAL)
-		dial(l, now);
 	do {
 		before = l->net.progress;
 		if (!l->holding && l->net.phase != NET_IDLE &&
@@ -221,6 +226,17 @@ static void turn(struct loop *l, struct moment now)
 		 l->net.progress != before);
 }
 
+/* What has come is read before a timer is judged: we may have been stopped. */
+static void turn(struct loop *l, struct moment now)
+{
+	read_on(l, now);
+	if (session_tick(&l->session, now) == SESSION_DIAL)
+		dial(l, now);
+	else if (!l->session.ending)
+		return;
+	read_on(l, now);
+}
+
 static uint64_t earliest(const struct loop *l, struct moment now)
 {
 	uint64_t t = session_deadline(&l->session);
@@ -229,29 +245,36 @@ static uint64_t earliest(const struct loop *l, struct moment now)
 
 	t = net < t ? net : t;
 	t = l->next_stats < t ? l->next_stats : t;
+	t = now.ms + ASLEEP < t ? now.ms + ASLEEP : t;
 	t = now.ms < l->next_read && l->next_read < t ? l->next_read : t;
 	return l->next_live < t ? l->next_live : t;
 }
 
 static struct pollfd poll_output(const struct output *o)
 {
-	struct pollfd p = { -1, 0, 0 };
+	struct pollfd p = { o->to.fd, o->held > 0 ? POLLOUT : 0, 0 };
 
-	if (!o->never_blocks)
-		p.fd = o->fd;
-	if (o->held > 0)
-		p.events = POLLOUT;
+	if (o->to.kind == NOWAIT_FILE)
+		p.fd = -1;
 	return p;
 }
 
-/* A pipe or socket whose reader is gone says so even when not written to. That
- * there is room is true for one write: it is not asked of p again. */
-static void flush(struct output *o, struct pollfd *p)
+/* A reader that is gone is noticed even when there is nothing to write. */
+static void flush(struct output *o, const struct pollfd *p)
 {
-	if (p->fd >= 0 && (p->revents & (POLLERR | POLLNVAL)) != 0)
+	if ((p->revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
 		o->error = EPIPE;
-	output_flush(o, (p->revents & POLLOUT) != 0);
-	p->revents = 0;
+	output_flush(o);
+}
+
+/* The reader has taken all: a pause that was told of is over. */
+static void caught_up(struct loop *l)
+{
+	if (!l->pause_said || l->out.held + l->notices.held > 0)
+		return;
+	log_line(LOG_INFO, "the reader has caught up: the server is read "
+			   "again");
+	l->pause_said = false;
 }
 
 /* A reader that is late is given a moment before more is read, at most every
@@ -265,14 +288,16 @@ static void be_patient(struct loop *l, bool has_read, struct moment now)
 		l->next_read = now.ms + PATIENCE;
 }
 
-/* Wait for bytes, room, a signal or the clock. */
+/* Wait for bytes, room, a signal or the clock. While a descriptor is ready,
+ * ppoll leaves signals pending: so that a flood does not keep them away, they
+ * are let in afterwards too. */
 static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 {
-	uint64_t until = earliest(l, now),
-		 ms = until > now.ms ? until - now.ms : 0;
+	uint64_t until = earliest(l, now);
+	uint64_t ms = until > now.ms ? until - now.ms : 0;
 	struct timespec t = { (time_t)(ms / 1000),
 			      (long)(ms % 1000) * 1000000 };
-	sigset_t none;
+	sigset_t none, blocked;
 
 	sigemptyset(&none);
 	p[0] = net_poll(&l->net);
@@ -280,10 +305,10 @@ static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 		p[0].fd = -1;
 	p[1] = poll_output(&l->out);
 	p[2] = poll_output(&l->notices);
-	if (!l->has_notices)
-		p[2].fd = -1;
-	if (ppoll(p, 3, until == UINT64_MAX ? NULL : &t, &none) < 0)
+	if (ppoll(p, 3, &t, &none) < 0)
 		p[0].revents = p[1].revents = p[2].revents = 0;
+	sigprocmask(SIG_SETMASK, &none, &blocked);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
 void loop_refused(struct loop *l)
@@ -302,49 +327,68 @@ void loop_refused(struct loop *l)
 	l->net.resolve.refused = -1;
 }
 
+static uint64_t stats_every(const struct loop *l)
+{
+	return l->config.stats > 0 ? l->config.stats : REPORT;
+}
+
+/* Statistics and report, asked for or due. */
+static void tell(struct loop *l, struct moment now)
+{
+	bool due = now.ms >= l->next_stats;
+
+	if (stats_wanted != 0 || (due && l->config.stats > 0))
+		coverage_stats(&l->coverage, now);
+	if (stats_wanted != 0)
+		coverage_log(&l->coverage, now);
+	if (stats_wanted != 0 || due)
+		coverage_write(&l->coverage, now);
+	stats_wanted = 0;
+	if (due)
+		l->next_stats = now.ms + stats_every(l);
+}
+
 static void periodic(struct loop *l, struct moment now)
 {
 	loop_refused(l);
-	if (stats_wanted != 0 || now.ms >= l->next_stats)
-		coverage_stats(&l->coverage);
-	if (stats_wanted != 0)
-		coverage_log(&l->coverage, now);
-	stats_wanted = 0;
-	if (now.ms >= l->next_stats)
-		l->next_stats = now.ms + l->config.stats;
+	tell(l, now);
 	if (now.ms >= l->next_live) {
 		coverage_live(&l->coverage, now);
 		l->next_live = now.ms + 1000;
 	}
 }
 
-/* Output failed, or was given up: what is lost, and how to end. */
-static enum loop_end output_failed(struct loop *l)
+/* The end before all is written: what is lost is counted and said. */
+static enum loop_end give_up(struct loop *l)
 {
 	bool out = l->out.error != 0;
-	int e = out ? l->out.error : l->notices.error;
-	uint64_t lost = l->holding ? 1 : 0;
+	int error = out ? l->out.error : l->notices.error;
+	const char *s;
+	uint64_t lost;
 
-	if (e == EPIPE && out && stop_count < 2)
+	l->out.lost += l->holding ? 1 : 0;
+	output_give_up(&l->out);
+	output_give_up(&l->notices);
+	lost = l->out.lost + l->notices.lost;
+	l->coverage.lost = lost;
+	s = lost == 1 ? " is" : "s are";
+	if (error == 0) {
+		log_line(LOG_ERROR,
+			 "a second signal: %" PRIu64 " message%s lost", lost,
+			 s);
+		return LOOP_ABANDONED;
+	}
+	if (out && (error == EPIPE || error == ECONNRESET)) {
+		log_line(LOG_INFO,
+			 "the reader of stdout has gone away: %" PRIu64
+			 " message%s lost",
+			 lost, s);
 		return LOOP_READER_GONE;
-	lost += output_lost(&l->out);
-	if (l->has_notices)
-		lost += output_lost(&l->notices);
+	}
 	log_line(LOG_ERROR,
-		 "cannot write to %s: %s; %" PRIu64 " messages are lost",
-		 out ? "stdout" : l->notices_file, strerror(e), lost);
+		 "cannot write to %s: %s; %" PRIu64 " message%s lost",
+		 out ? "stdout" : l->notices_file, strerror(error), lost, s);
 	return LOOP_OUTPUT;
-}
-
-static enum loop_end abandon(struct loop *l)
-{
-	uint64_t lost = (l->holding ? 1 : 0) + output_lost(&l->out);
-
-	if (l->has_notices)
-		lost += output_lost(&l->notices);
-	log_line(LOG_ERROR, "a second signal: %" PRIu64 " messages are lost",
-		 lost);
-	return LOOP_DONE;
 }
 
 static bool is_over(const struct loop *l)
@@ -365,8 +409,7 @@ static void begin(struct loop *l, struct moment now)
 	if (!l->request->url.tls)
 		l->net.in_clear = secrets[l->request->auth];
 	l->net.fd = -1;
-	l->next_stats =
-	    l->config.stats > 0 ? now.ms + l->config.stats : UINT64_MAX;
+	l->next_stats = now.ms + stats_every(l);
 	l->next_live = l->config.live ? now.ms : UINT64_MAX;
 	l->report.session = &l->session;
 	l->report.request = l->request;
@@ -376,6 +419,7 @@ static void begin(struct loop *l, struct moment now)
 	l->coverage.out = &l->out;
 	l->coverage.notices = l->has_notices ? &l->notices : NULL;
 	session_init(&l->session, &l->config.session, now);
+	coverage_write(&l->coverage, now);
 }
 
 enum loop_end loop_run(struct loop *l)
@@ -393,17 +437,16 @@ enum loop_end loop_run(struct loop *l)
 		before = l->net.progress;
 		turn(l, now);
 		flush(&l->out, &p[1]);
-		if (l->has_notices)
-			flush(&l->notices, &p[2]);
+		flush(&l->notices, &p[2]);
 		be_patient(l, l->net.progress != before, now);
-		if (l->out.error != 0 || l->notices.error != 0)
-			return output_failed(l);
-		if (stop_count > 1 && !is_over(l))
-			return abandon(l);
+		if (l->out.error != 0 || l->notices.error != 0 ||
+		    (stop_count > 1 && !is_over(l)))
+			return give_up(l);
 		if (l->holding && unhold(l, now))
 			continue;
 		if (is_over(l))
 			break;
+		caught_up(l);
 		wait_for(l, p, now);
 		now = loop_now();
 		periodic(l, now);

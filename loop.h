@@ -18,6 +18,7 @@ struct loop_config {
 enum loop_end {
 	LOOP_DONE,
 	LOOP_FATAL,      /* irrecoverable, and said so */
+	LOOP_ABANDONED,  /* a second signal came before all was written */
 	LOOP_OUTPUT,     /* output failed, and said so */
 	LOOP_READER_GONE /* the reader of stdout went away */
 };
@@ -35,8 +36,8 @@ struct loop {
 	size_t sent;      /* bytes of the request */
 	bool holding;     /* a message waits for room in the output */
 	size_t hold_used; /* input bytes to acknowledge once it is taken */
-	bool full_said;
-	uint64_t next_stats, next_live;
+	bool pause_said;  /* and not yet that it is over */
+	uint64_t next_stats, next_live, next_pause; /* to be told */
 	uint64_t next_read; /* not before, while a reader is a little late */
 	int signal;         /* that ended the loop, or 0 */
 };

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,14 +29,17 @@ const char *net_phase_text(enum net_phase p)
 	return text[p];
 }
 
-static void fail(struct net *c, enum net_failure how, const char *what)
+/* The reason is formatted as by printf, behind the peer's address. */
+__attribute__((format(printf, 3, 4))) static void
+fail(struct net *c, enum net_failure how, const char *format, ...)
 {
-	struct text t;
+	int n = snprintf(c->error, sizeof c->error, "%s%s", c->peer,
+			 c->peer[0] != '\0' ? ": " : "");
+	va_list ap;
 
-	text_init(&t, c->error, sizeof c->error);
-	text_str(&t, c->peer);
-	text_str(&t, c->peer[0] != '\0' ? ": " : "");
-	text_str(&t, what);
+	va_start(ap, format);
+	vsnprintf(c->error + n, sizeof c->error - (size_t)n, format, ap);
+	va_end(ap);
 	c->failure = how;
 	c->phase = NET_FAILED;
 }
@@ -44,29 +47,16 @@ static void fail(struct net *c, enum net_failure how, const char *what)
 void net_give_up(struct net *c, const char *why)
 {
 	c->peer[0] = '\0'; /* it has no part in it */
-	fail(c, NET_LOCAL, why);
+	fail(c, NET_LOCAL, "%s", why);
 }
 
 bool net_random(struct net *c, void *p, size_t n)
 {
-	unsigned char *b = p;
-	char why[128];
-	ssize_t k;
-
-	while (n > 0) {
-		k = getrandom(b, n, 0);
-		if (k > 0) {
-			b += k;
-			n -= (size_t)k;
-		} else if (k == 0 || errno != EINTR) {
-			snprintf(why, sizeof why,
-				 "no random numbers from the kernel: %s",
-				 strerror(errno));
-			net_give_up(c, why);
-			return false;
-		}
-	}
-	return true;
+	if (getentropy(p, n) == 0)
+		return true;
+	fail(c, NET_LOCAL, "no random numbers from the kernel: %s",
+	     strerror(errno));
+	return false;
 }
 
 static void next_address(struct net *c, struct moment now);
@@ -92,7 +82,7 @@ static void address_failed(struct net *c, const char *what, struct moment now)
 {
 	close(c->fd);
 	c->fd = -1;
-	fail(c, NET_NETWORK, what);
+	fail(c, NET_NETWORK, "%s", what);
 	if (c->next < c->count)
 		next_address(c, now);
 }
@@ -136,24 +126,9 @@ static bool is_loopback(const struct address *a)
 				    memcmp(a->ip, mapped, sizeof mapped) == 0;
 }
 
-/* A peer that vanishes is noticed within two minutes. And without TCP_NODELAY a
- * request in two parts would wait 40 ms for the other's ACK. */
-static void set_options(int fd)
+static void set(int fd, int level, int name, int value)
 {
-	static const struct {
-		int level, name, value;
-	} list[] = {
-		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
-		{ IPPROTO_TCP, TCP_KEEPIDLE, 60 }, /* seconds */
-		{ IPPROTO_TCP, TCP_KEEPINTVL, 15 },
-		{ IPPROTO_TCP, TCP_KEEPCNT, 4 },
-		{ IPPROTO_TCP, TCP_NODELAY, 1 },
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof list / sizeof list[0]; i++)
-		setsockopt(fd, list[i].level, list[i].name, &list[i].value,
-			   sizeof list[i].value);
+	setsockopt(fd, level, name, &value, sizeof value);
 }
 
 /* The time left is shared by the addresses left, so that dead ones before a
@@ -164,16 +139,15 @@ static void next_address(struct net *c, struct moment now)
 	uint64_t share = left / (c->count - c->next);
 	const struct address *a = &c->list[c->next++];
 	int family = a->family == 4 ? AF_INET : AF_INET6;
-	char ip[INET6_ADDRSTRLEN], why[256];
+	char ip[INET6_ADDRSTRLEN];
 
 	inet_ntop(family, a->ip, ip, sizeof ip);
 	snprintf(c->peer, sizeof c->peer, "%s port %u", ip, c->url->port);
 	if (c->in_clear != NULL && !is_loopback(a)) {
-		snprintf(why, sizeof why,
-			 "%s would go over the network in the clear to %s; "
-			 "use https://",
-			 c->in_clear, ip);
-		net_give_up(c, why);
+		fail(c, NET_LOCAL,
+		     "%s would go over the network in the clear to %s; "
+		     "use https://",
+		     c->in_clear, ip);
 		return;
 	}
 	c->phase = NET_CONNECTING;
@@ -183,7 +157,13 @@ static void next_address(struct net *c, struct moment now)
 		address_failed(c, strerror(errno), now);
 		return;
 	}
-	set_options(c->fd);
+	/* A peer that vanishes is noticed within two minutes. */
+	set(c->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+	set(c->fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+	set(c->fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+	/* Else a request in two parts waits 40 ms for the other's ACK. */
+	set(c->fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	try_connect(c, now);
 }
 
@@ -194,7 +174,7 @@ static void resolved(struct net *c, enum resolve_result r, struct moment now)
 	else if (r == RESOLVE_GONE)
 		net_give_up(c, resolve_text(r));
 	else if (r != RESOLVE_MORE)
-		fail(c, NET_NETWORK, resolve_text(r));
+		fail(c, NET_NETWORK, "%s", resolve_text(r));
 	else if (now.ms >= c->deadline)
 		fail(c, NET_NETWORK,
 		     "no name server answered within 10 seconds");
@@ -255,13 +235,13 @@ static void receive(struct net *c)
 			    tls_peer_closed(&c->tls)))
 		c->phase = NET_ENDED;
 	else if (k < 0 && errno != EAGAIN && errno != EINTR)
-		fail(c, NET_NETWORK, strerror(errno));
+		fail(c, NET_NETWORK, "%s", strerror(errno));
 }
 
 static void check_tls(struct net *c)
 {
 	enum tls_state state = tls_state(&c->tls);
-	char what[512], date[64] = "";
+	char date[64] = "";
 	time_t now = (time_t)c->unix_time;
 	struct tm tm;
 
@@ -274,13 +254,11 @@ static void check_tls(struct net *c)
 	if (c->tls.error == BR_ERR_X509_EXPIRED && gmtime_r(&now, &tm) != NULL)
 		strftime(date, sizeof date, "; the clock here says %Y-%m-%d",
 			 &tm);
-	snprintf(what, sizeof what, "%s (%s%s; TLS error %d)",
-		 tls_error_text(c->tls.error), c->url->host, date,
-		 c->tls.error);
 	fail(c,
 	     tls_error_is_certificate(c->tls.error) ? NET_CERTIFICATE
 						    : NET_NETWORK,
-	     what);
+	     "%s (%s%s; TLS error %d)", tls_error_text(c->tls.error),
+	     c->url->host, date, c->tls.error);
 }
 
 /* Receive once and feed what was received, up to the next decrypted bytes. */

@@ -10,9 +10,9 @@
 
 #include <poll.h>
 
-/* Bytes received at once. The more, the fewer wake-ups; with as many held for
- * the reader, all is still under 2 MiB. */
-#define NET_BUFFER (640u * 1024)
+/* Bytes received at once. The more, the fewer wake-ups; as many fit in half of
+ * the reader's pipe, and with as many held all is still under 2 MiB. */
+#define NET_BUFFER (512u * 1024)
 
 enum net_phase {
 	NET_IDLE,
@@ -69,8 +69,8 @@ enum net_phase net_step(struct net *c, struct moment now);
 /* End in NET_FAILED, for a reason that is here: NET_LOCAL. */
 void net_give_up(struct net *c, const char *why);
 
-/* Fill p[0..n-1] from getrandom(2). Without randomness neither TLS nor a
- * signature is safe: then this is false, and the connection given up. */
+/* Fill p[0..n-1], n <= 256, from getrandom(2). Without randomness neither TLS
+ * nor a signature is safe: then this is false, and the connection given up. */
 __attribute__((warn_unused_result)) bool net_random(struct net *c, void *p,
 						    size_t n);
 

@@ -5,63 +5,61 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A terminal's queue (4,096 bytes on Linux) is left half empty: what it makes
- * of an LF is longer than the LF. */
-#define TERMINAL_MOST 1024
+/* Linux gives a pseudoterminal its memory in such pieces, and a serial line has
+ * more when poll says that there is room. */
+#define TERMINAL_ROOM 256
 
 void nowait_open(struct nowait *n, int fd)
 {
+	struct stat st = { .st_mode = 0 };
 	char path[32];
-	struct stat st;
 	int own;
 
+	fstat(fd, &st);
 	n->fd = fd;
-	n->kind = NOWAIT_FILE;
-	if (fstat(fd, &st) < 0)
+	n->kind = S_ISSOCK(st.st_mode)   ? NOWAIT_SOCKET
+		  : S_ISFIFO(st.st_mode) ? NOWAIT_PIPE
+		  : isatty(fd)           ? NOWAIT_TERMINAL
+					 : NOWAIT_FILE;
+	if (n->kind != NOWAIT_PIPE && n->kind != NOWAIT_TERMINAL)
 		return;
-	if (S_ISSOCK(st.st_mode))
-		n->kind = NOWAIT_SOCKET;
-	if (!S_ISFIFO(st.st_mode) && !isatty(fd))
-		return;
-	n->kind = S_ISFIFO(st.st_mode) ? NOWAIT_PIPE : NOWAIT_TERMINAL;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (own < 0)
 		return;
-	n->fd = own;
-	n->kind = NOWAIT_OWN;
+	if (dup2(own, fd) == fd)
+		n->kind = NOWAIT_OPEN;
+	close(own);
 }
 
-/* Where nothing better is to be had: as little as is sure to fit. */
-static size_t sure_to_fit(const struct nowait *n, size_t size)
+/* How many of the bytes are sure to fit. A terminal makes more than one byte of
+ * an LF, and could wait between them: an LF is written alone. */
+static size_t sure_to_fit(const struct nowait *n, const char *p, size_t size)
 {
-	struct pollfd p = { n->fd, POLLOUT, 0 };
-	int queued = 0;
+	struct pollfd room = { n->fd, POLLOUT, 0 };
+	size_t most = n->kind == NOWAIT_PIPE ? PIPE_BUF : TERMINAL_ROOM;
+	const char *lf;
 
-	if (poll(&p, 1, 0) < 1 || (p.revents & (POLLOUT | POLLERR)) == 0)
+	if (poll(&room, 1, 0) < 1)
 		return 0;
-	if (n->kind == NOWAIT_PIPE)
-		return size < PIPE_BUF ? size : PIPE_BUF;
-	if (ioctl(n->fd, TIOCOUTQ, &queued) < 0 || queued > 0)
-		return 0;
-	return size < TERMINAL_MOST ? size : TERMINAL_MOST;
+	size = size < most ? size : most;
+	lf = n->kind == NOWAIT_PIPE ? NULL : memchr(p, '\n', size);
+	return lf == NULL ? size : lf == p ? 1 : (size_t)(lf - p);
 }
 
 ssize_t nowait_write(const struct nowait *n, const void *p, size_t size)
 {
 	if (n->kind == NOWAIT_SOCKET)
 		return send(n->fd, p, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n->kind == NOWAIT_PIPE || n->kind == NOWAIT_TERMINAL) {
-		size = sure_to_fit(n, size);
-		if (size == 0) {
-			errno = EAGAIN;
-			return -1;
-		}
-	}
-	return write(n->fd, p, size);
+	if (n->kind == NOWAIT_PIPE || n->kind == NOWAIT_TERMINAL)
+		size = sure_to_fit(n, p, size);
+	if (size > 0)
+		return write(n->fd, p, size);
+	errno = EAGAIN;
+	return -1;
 }

@@ -14,27 +14,32 @@
 #define FILTER_URL "https://stream.twitter.com/1.1/statuses/filter.json"
 #define V2_URL "https://api.x.com/2/tweets/search/stream"
 #define LIST_BYTES (128 * 1024) /* 5,000 IDs of 20 digits, and commas */
-#define DEFAULT_BUFFER (16u << 20)
 #define UNSET UINT64_MAX
+#define TEST_MS 10000
+#define LONG_OPTION 256 /* above every letter */
+#define UNQUOTED " (the shell takes a # that is not quoted as a comment)"
 
 /* A list that may be given in several options. */
 struct list {
-	const char *name, *option; /* the request's parameter, our option */
-	uint64_t items, most;
+	const char *name, *unit; /* name: of our option and of the parameter */
+	uint64_t most;
 	const char *(*check)(const char *item, size_t n); /* NULL if good */
-	char *text;                                       /* LIST_BYTES */
-	size_t n;
+	uint64_t items;
+	struct text text;
 };
 
-/* What only the making of the request needs. */
+enum { TRACK, FOLLOW, LOCATIONS, LISTS };
+
+/* The settings while they are taken, and what only the making of the request
+ * needs. */
+static struct options set = {
+	.buffer = 16u << 20,
+	.loop.session.stall = UNSET,
+};
 static struct {
-	const char *url, *auth, *tweet_key;
-	const char *params[PARAMS_MAX];
-	size_t nparams;
-	uint64_t stall; /* seconds, or UNSET */
-	bool v2, get;
+	const char *url, *auth;
+	bool v2, get, help, version;
 } args;
-static struct options *opt;
 static struct request *request;
 
 void usage_error(const char *format, ...)
@@ -49,20 +54,10 @@ void usage_error(const char *format, ...)
 	exit(EXIT_USAGE);
 }
 
-static bool has_control(const char *p, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if ((unsigned char)p[i] < ' ' || p[i] == 127)
-			return true;
-	return false;
-}
-
 static const char *check_phrase(const char *p, size_t n)
 {
-	if (has_control(p, n))
-		return "has a control character";
+	if (!text_is_plain(p, n))
+		return "has a control character or is not UTF-8";
 	return n > 60 ? "is longer than 60 bytes" : NULL;
 }
 
@@ -78,63 +73,59 @@ static const char *check_user(const char *p, size_t n)
 /* A number such as -122.75. */
 static const char *check_degrees(const char *p, size_t n)
 {
-	size_t i = n > 0 && *p == '-', digits = 0, points = 0;
+	size_t sign = *p == '-', digits = 0, points = 0, i;
 
-	for (; i < n; i++) {
-		if (text_is_digit(p[i]))
-			digits++;
-		else if (p[i] == '.' && points++ == 0)
-			continue;
-		else
-			return "is not a number of degrees";
+	for (i = sign; i < n; i++) {
+		digits += text_is_digit(p[i]);
+		points += p[i] == '.';
 	}
-	return digits > 0 && n < 24 ? NULL : "is not a number of degrees";
+	return digits > 0 && points < 2 && sign + digits + points == n && n < 24
+		   ? NULL
+		   : "is not a number of degrees";
 }
 
-static char list_text[3][LIST_BYTES];
-static struct list track = { "track",      "-t",         0, 400,
-			     check_phrase, list_text[0], 0 };
-static struct list follow = { "follow",   "-f",         0, 5000,
-			      check_user, list_text[1], 0 };
-static struct list locations = { "locations",   "-l",         0, 100,
-				 check_degrees, list_text[2], 0 };
+static char list_text[LISTS][LIST_BYTES];
+static struct list lists[LISTS] = {
+	{ "track", "phrases", 400, check_phrase, .text.p = list_text[TRACK],
+	  .text.cap = LIST_BYTES },
+	{ "follow", "users", 5000, check_user, .text.p = list_text[FOLLOW],
+	  .text.cap = LIST_BYTES },
+	{ "locations", "numbers (25 boxes)", 100, check_degrees,
+	  .text.p = list_text[LOCATIONS], .text.cap = LIST_BYTES },
+};
 
 /* Add the comma-separated items of s. */
 static void add_list(struct list *l, const char *s)
 {
 	const char *why;
-	struct text t;
 	size_t n;
 
 	for (;; s += n + 1) {
 		n = strcspn(s, ",");
-		why = n == 0 ? "is empty" : l->check(s, n);
+		why = n == 0 ? "is empty" UNQUOTED : l->check(s, n);
 		if (why != NULL)
-			usage_error("%s: `%.*s' %s", l->option, (int)n, s, why);
+			usage_error("--%s: `%.*s' %s", l->name, (int)n, s, why);
 		if (++l->items > l->most)
-			usage_error("%s: more than %llu %s", l->option,
-				    (unsigned long long)l->most,
-				    l == &locations ? "numbers (25 boxes)"
-						    : "items");
-		text_init(&t, l->text + l->n, LIST_BYTES - l->n);
-		text_str(&t, l->n > 0 ? "," : "");
-		text_mem(&t, s, n);
-		if (t.full)
-			usage_error("%s: the list is too long", l->option);
-		l->n += t.n;
+			usage_error("--%s: more than %llu %s", l->name,
+				    (unsigned long long)l->most, l->unit);
+		text_str(&l->text, l->text.n > 0 ? "," : "");
+		text_mem(&l->text, s, n);
+		if (l->text.full)
+			usage_error("--%s: the list is too long", l->name);
 		if (s[n] == '\0')
 			return;
 	}
 }
 
 /* Four numbers a box, south-west corner first, longitude before latitude. */
-static void check_boxes(const char *s)
+static void check_boxes(void)
 {
+	const char *s = lists[LOCATIONS].text.p;
 	double v[4];
 	size_t i;
 	char *end;
 
-	if (locations.items % 4 != 0)
+	if (lists[LOCATIONS].items % 4 != 0)
 		usage_error("-l: four numbers a box: west,south,east,north");
 	for (i = 0; *s != '\0'; i = (i + 1) % 4, s = end + (*end == ',')) {
 		v[i] = strtod(s, &end);
@@ -148,57 +139,39 @@ static void check_boxes(const char *s)
 	}
 }
 
-/* A whole number of at least least, with K, M or G behind it if units. */
-static uint64_t number(const char *name, const char *s, uint64_t least,
-		       bool units)
-{
-	static const char letters[] = "KMG";
-	size_t n = strlen(s);
-	const char *unit = units && n > 0 ? strchr(letters, s[n - 1]) : NULL;
-	unsigned shift = 0;
-	uint64_t v;
-
-	if (unit != NULL) {
-		shift = 10 * (unsigned)(unit - letters + 1);
-		n--;
-	}
-	if (!text_to_u64(s, n, UINT32_MAX, &v) || v < least)
-		usage_error("%s: `%s' is not a whole number%s%s", name, s,
-			    least > 0 ? " above 0" : "",
-			    units ? ", with K, M or G behind it or not" : "");
-	return v << shift;
-}
-
-static void add_param(const char *s)
+static void add_param(char *s)
 {
 	size_t n = strcspn(s, "=");
 
-	if (n == 0 || s[n] == '\0' || has_control(s, strlen(s)))
-		usage_error("-p: `%s' is not NAME=VALUE", s);
+	if (n == 0 || s[n] == '\0' || !text_is_plain(s, strlen(s)))
+		usage_error("-p: `%s' is not NAME=VALUE, in UTF-8", s);
+	s[n] = '\0';
 	if (text_is_word(s, n, "delimited"))
 		usage_error("-p: delimited would put lengths between the "
 			    "objects; one object a line is what you get");
 	if (strncmp(s, "oauth_", 6) == 0)
-		usage_error("-p: %.*s is set by the signature", (int)n, s);
+		usage_error("-p: %s is set by the signature", s);
 	if (text_is_word(s, n, "track") || text_is_word(s, n, "follow") ||
 	    text_is_word(s, n, "locations"))
-		usage_error("-p: use -t, -f or -l for %.*s", (int)n, s);
-	if (args.nparams == PARAMS_MAX)
-		usage_error("-p: too many parameters");
-	args.params[args.nparams++] = s;
+		usage_error("-p: use -t, -f or -l for %s", s);
+	if (!request_param(request, s, s + n + 1))
+		usage_error("-p: more than %d parameters", PARAMS_MAX);
 }
 
 /* "Name: value", with a name that is not ours to set. */
-static void add_header(const char *s)
+static void add_header(char *s)
 {
-	static const char *const ours[] = {
-		"Host",       "Authorization",   "Content-Length",
-		"Connection", "Content-Type",    "Transfer-Encoding",
-		"User-Agent", "Accept-Encoding", "Expect",
-	};
+	static const char *const ours[] = { "Host",
+					    "Authorization",
+					    "Content-Length",
+					    "Connection",
+					    "Transfer-Encoding",
+					    "Accept-Encoding",
+					    "Content-Type",
+					    "Expect" };
 	size_t n = strcspn(s, ":"), i;
 
-	if (n == 0 || s[n] == '\0' || has_control(s, strlen(s)) ||
+	if (n == 0 || s[n] == '\0' || !text_is_plain(s, strlen(s)) ||
 	    strcspn(s, " ()<>@,;\\\"/[]?={}") < n)
 		usage_error("-H: `%s' is not Name: value", s);
 	for (i = 0; i < sizeof ours / sizeof ours[0]; i++)
@@ -209,43 +182,122 @@ static void add_header(const char *s)
 	request->headers[request->nheaders++] = s;
 }
 
-static void help(void)
+static void set_auth(char *s)
 {
-	fputs("usage: tstream [options] > FILE\n"
-	      "Connect to a Twitter streaming endpoint, write each message as "
-	      "a line of JSON.\n\n"
-	      "  -k, --keys FILE        credentials; else the environment, "
-	      "else ./keys.yaml\n"
-	      "  -t, --track LIST       phrases, comma separated\n"
-	      "  -f, --follow LIST      numeric user IDs\n"
-	      "  -l, --locations LIST   boxes: west,south,east,north\n"
-	      "  -p, --param NAME=VALUE any other request parameter\n"
-	      "  -u, --url URL          another endpoint\n"
-	      "  -n, --notices FILE     messages that are no tweets go there\n"
-	      "  -c, --count N          stop after N tweets\n"
-	      "  -d, --duration SECONDS stop after that long\n"
-	      "      --v2               X API v2: its URL, a bearer token\n"
-	      "      --get              parameters in the query, no defaults\n"
-	      "      --auth KIND        oauth1, bearer, basic or none\n"
-	      "      --tweet-key NAME   the key that marks a tweet (text)\n"
-	      "  -H, --header TEXT      another request header\n"
-	      "      --dry-run          print what would be sent, and stop\n"
-	      "      --report FILE      at the end write the coverage there\n"
-	      "      --test             see for 10 seconds whether it works\n"
-	      "      --cafile FILE      trust these certificates only\n"
-	      "      --stall SECONDS    reconnect after this silence (90)\n"
-	      "      --buffer SIZE      held for a slow reader (16M)\n"
-	      "  -s, --stats SECONDS    a statistics line that often\n"
-	      "  -q, --quiet            log errors alone\n"
-	      "  -v, --verbose          log requests and responses too\n"
-	      "  -h, --help; -V, --version\n\n"
-	      "With neither -t, -f nor -l: the random sample. "
-	      "Manual: man tstream\n",
-	      stdout);
+	static const char names[][8] = { "oauth1", "bearer", "basic", "none" };
+	int i;
+
+	for (i = AUTH_OAUTH1; i <= AUTH_NONE; i++)
+		if (strcmp(s, names[i]) == 0)
+			break;
+	if (i > AUTH_NONE)
+		usage_error("--auth: `%s' is not oauth1, bearer, basic or none",
+			    s);
+	request->auth = (enum auth)i;
+	args.auth = names[i];
+}
+
+static void set_tweet_key(char *s)
+{
+	size_t n = strlen(s), i;
+
+	for (i = 0; i < n && s[i] >= ' ' && s[i] <= '~'; i++)
+		;
+	if (i < n || n == 0 || n > JSON_KEY_MAX)
+		usage_error("--tweet-key: `%s' is not 1 to %d ASCII characters",
+			    s, JSON_KEY_MAX);
+	set.loop.session.tweet_key = s;
+}
+
+/* How the value of an option is taken. */
+enum kind { FLAG, WORD, LIST, COUNT, TIME, TIME_OR_NEVER, SIZE, CALL };
+
+/* All there is to know about an option. getopt_long's arrays and --help are
+ * made from this; manual and completions are tested against --help all. */
+static const struct row {
+	const char *name;
+	const char *label; /* of its value; NULL if it takes none */
+	const char *help;
+	int letter; /* 0 for none */
+	enum kind kind;
+	union {
+		bool *flag;
+		const char **word;
+		struct list *list;
+		uint64_t *number; /* for TIME in milliseconds */
+		void (*call)(char *value);
+	} to;
+	bool rare; /* not in the short help */
+} rows[] = {
+	{ "track", "LIST", "phrases, comma separated", 't', LIST,
+	  .to.list = &lists[TRACK] },
+	{ "follow", "LIST", "numeric user IDs", 'f', LIST,
+	  .to.list = &lists[FOLLOW] },
+	{ "locations", "LIST", "boxes: west,south,east,north", 'l', LIST,
+	  .to.list = &lists[LOCATIONS] },
+	{ "param", "NAME=VALUE", "any other request parameter", 'p', CALL,
+	  .to.call = add_param },
+	{ "v2", NULL, "X API v2: its URL, a bearer token", 0, FLAG,
+	  .to.flag = &args.v2 },
+	{ "url", "URL", "another endpoint", 'u', WORD, .to.word = &args.url },
+	{ "keys", "FILE", "credentials; else the environment, else ./keys.yaml",
+	  'k', WORD, .to.word = &set.keys_file },
+	{ "dry-run", NULL, "print what would be sent, and end", 0, FLAG,
+	  .to.flag = &set.dry_run },
+	{ "notices", "FILE", "append what is no tweet to it", 'n', WORD,
+	  .to.word = &set.notices_file },
+	{ "count", "N", "stop after N tweets", 'c', COUNT,
+	  .to.number = &set.loop.session.count },
+	{ "duration", "TIME",
+	  "stop after that long: seconds, or s, m, h, d behind", 'd', TIME,
+	  .to.number = &set.loop.session.duration },
+	{ "test", NULL, "see for 10 seconds whether it works", 0, FLAG,
+	  .to.flag = &set.test },
+	{ "report", "FILE", "write there what was covered and missed", 0, WORD,
+	  .to.word = &set.report_file },
+	{ "stats", "TIME", "a statistics line that often", 's', TIME,
+	  .to.number = &set.loop.stats },
+	{ "quiet", NULL, "log errors alone", 'q', FLAG, .to.flag = &set.quiet },
+	{ "verbose", NULL, "log requests and responses too", 'v', FLAG,
+	  .to.flag = &set.verbose },
+	{ "help", NULL, "print this; with the word all behind it, all options",
+	  'h', FLAG, .to.flag = &args.help },
+	{ "version", NULL, "print the version", 'V', FLAG,
+	  .to.flag = &args.version },
+	{ "get", NULL, "parameters in the query, no default ones", 0, FLAG,
+	  .to.flag = &args.get, .rare = true },
+	{ "auth", "KIND", "oauth1, bearer, basic or none", 0, CALL,
+	  .to.call = set_auth, .rare = true },
+	{ "header", "HEADER", "another request header, `Name: value'", 'H',
+	  CALL, .to.call = add_header, .rare = true },
+	{ "cafile", "FILE", "trust these certificates only", 0, WORD,
+	  .to.word = &set.ca_file, .rare = true },
+	{ "stall", "TIME", "reconnect after this silence (90)", 0,
+	  TIME_OR_NEVER, .to.number = &set.loop.session.stall, .rare = true },
+	{ "tweet-key", "NAME", "the key that marks a tweet (text)", 0, CALL,
+	  .to.call = set_tweet_key, .rare = true },
+	{ "buffer", "SIZE", "held for a slow reader (16M); K, M, G", 0, SIZE,
+	  .to.number = &set.buffer, .rare = true },
+};
+#define ROWS (sizeof rows / sizeof rows[0])
+
+static void print_help(bool all)
+{
+	const struct row *r;
+
+	printf("usage: tstream [option ...] >> FILE\nConnect to a Twitter "
+	       "stream, append each message as a line of JSON.\n");
+	for (r = rows; r < rows + ROWS && (all || !r->rare); r++) {
+		printf(r->letter ? "  -%c, " : "      ", r->letter);
+		printf("--%s %-*s  %s\n", r->name, (int)(17 - strlen(r->name)),
+		       r->label != NULL ? r->label : "", r->help);
+	}
+	printf("%sManual: man tstream\n",
+	       all ? "" : "All options: tstream --help all. ");
 	exit(EXIT_DONE);
 }
 
-static void version(void)
+static void print_version(void)
 {
 	static struct roots roots;
 
@@ -255,332 +307,246 @@ static void version(void)
 	exit(EXIT_DONE);
 }
 
-enum {
-	OPT_TEST = 256,
-	OPT_CAFILE,
-	OPT_STALL,
-	OPT_BUFFER,
-	OPT_V2,
-	OPT_GET,
-	OPT_AUTH,
-	OPT_TWEET_KEY,
-	OPT_DRY_RUN,
-	OPT_REPORT
-};
-
-static const struct option long_options[] = {
-	{ "track", required_argument, NULL, 't' },
-	{ "follow", required_argument, NULL, 'f' },
-	{ "locations", required_argument, NULL, 'l' },
-	{ "param", required_argument, NULL, 'p' },
-	{ "url", required_argument, NULL, 'u' },
-	{ "keys", required_argument, NULL, 'k' },
-	{ "notices", required_argument, NULL, 'n' },
-	{ "count", required_argument, NULL, 'c' },
-	{ "duration", required_argument, NULL, 'd' },
-	{ "test", no_argument, NULL, OPT_TEST },
-	{ "cafile", required_argument, NULL, OPT_CAFILE },
-	{ "stall", required_argument, NULL, OPT_STALL },
-	{ "buffer", required_argument, NULL, OPT_BUFFER },
-	{ "v2", no_argument, NULL, OPT_V2 },
-	{ "get", no_argument, NULL, OPT_GET },
-	{ "auth", required_argument, NULL, OPT_AUTH },
-	{ "tweet-key", required_argument, NULL, OPT_TWEET_KEY },
-	{ "header", required_argument, NULL, 'H' },
-	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
-	{ "report", required_argument, NULL, OPT_REPORT },
-	{ "stats", required_argument, NULL, 's' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ NULL, 0, NULL, 0 },
-};
-
-/* An option without a value; false if it is not one. */
-static bool take_flag(int c)
+/* A whole number, with a unit behind it or not. */
+static uint64_t number(const struct row *r, const char *s)
 {
-	switch (c) {
-	case OPT_V2:
-		args.v2 = true;
-		return true;
-	case OPT_GET:
-		args.get = true;
-		return true;
-	case OPT_DRY_RUN:
-		opt->dry_run = true;
-		return true;
-	case OPT_TEST:
-		opt->test = true;
-		return true;
-	case 'q':
-		opt->quiet = true;
-		return true;
-	case 'v':
-		opt->verbose = true;
-		return true;
-	case 'h':
-		help();
-		return true;
-	case 'V':
-		version();
-		return true;
-	}
-	return false;
-}
-
-/* An option whose value is kept as it is; false if it is not one. */
-static bool take_text(int c, const char *value)
-{
-	const struct {
-		int option;
-		const char **to;
-	} list[] = {
-		{ 'u', &args.url },
-		{ 'k', &opt->keys_file },
-		{ 'n', &opt->notices_file },
-		{ OPT_CAFILE, &opt->ca_file },
-		{ OPT_REPORT, &opt->report_file },
-		{ OPT_AUTH, &args.auth },
-		{ OPT_TWEET_KEY, &args.tweet_key },
+	static const uint64_t once[] = { 1 };
+	static const uint64_t bytes[] = { 1, 1 << 10, 1 << 20, 1 << 30 };
+	static const uint64_t ms[] = { 1000, 1000, 60000, 3600000, 86400000 };
+	static const struct {
+		const char *units;
+		const uint64_t *times; /* none of the units, and each */
+		uint64_t least;
+		const char *what;
+	} kinds[] = {
+		[COUNT] = { "", once, 1, "whole number above 0" },
+		[TIME] = { "smhd", ms, 1, "time (10, 10s, 5m, 3h, 7d)" },
+		[TIME_OR_NEVER] = { "smhd", ms, 0, "time (0, 10, 5m)" },
+		[SIZE] = { "KMG", bytes, 1, "size (65536, 64K, 16M, 1G)" },
 	};
-	size_t i;
+	const char *units = kinds[r->kind].units, *unit = NULL;
+	size_t n = strlen(s);
+	uint64_t v;
 
-	for (i = 0; i < sizeof list / sizeof list[0]; i++)
-		if (list[i].option == c) {
-			*list[i].to = value;
-			return true;
-		}
-	return false;
+	if (n > 0)
+		unit = strchr(units, s[n - 1]);
+	if (!text_to_u64(s, n - (unit != NULL), UINT32_MAX, &v) ||
+	    v < kinds[r->kind].least)
+		usage_error("--%s: `%s' is no %s", r->name, s,
+			    kinds[r->kind].what);
+	return v * kinds[r->kind].times[unit != NULL ? unit - units + 1 : 0];
 }
 
-/* An option whose value is looked into. */
-static void take_value(int c, const char *value)
+static void take(const struct row *r, char *value)
 {
-	struct session_config *session = &opt->loop.session;
-
-	switch (c) {
-	case 't':
-		add_list(&track, value);
+	switch (r->kind) {
+	case FLAG:
+		*r->to.flag = true;
 		break;
-	case 'f':
-		add_list(&follow, value);
+	case WORD:
+		*r->to.word = value;
 		break;
-	case 'l':
-		add_list(&locations, value);
+	case LIST:
+		add_list(r->to.list, value);
 		break;
-	case 'p':
-		add_param(value);
+	case COUNT:
+	case TIME:
+	case TIME_OR_NEVER:
+	case SIZE:
+		*r->to.number = number(r, value);
 		break;
-	case 'H':
-		add_header(value);
-		break;
-	case 'c':
-		session->count = number("-c", value, 1, false);
-		break;
-	case 'd':
-		session->duration = 1000 * number("-d", value, 1, false);
-		break;
-	case 's':
-		opt->loop.stats = 1000 * number("-s", value, 1, false);
-		break;
-	case OPT_STALL:
-		args.stall = number("--stall", value, 0, false);
-		break;
-	case OPT_BUFFER:
-		opt->buffer = number("--buffer", value, 1, true);
+	case CALL:
+		r->to.call(value);
 		break;
 	}
 }
 
-/* How far one word is from another: letters to insert, delete or replace
- * (Levenshtein, a row at a time). */
-static size_t distance(const char *a, const char *b)
+/* The option that getopt_long speaks of, or NULL. */
+static const struct row *find_row(int c)
 {
-	size_t row[32] = { 0 }, i, j, corner, above;
+	const struct row *r;
 
-	for (j = 0; j <= strlen(b); j++)
-		row[j] = j;
-	for (i = 0; a[i] != '\0'; i++) {
-		corner = row[0]++;
-		for (j = 0; b[j] != '\0'; j++) {
-			above = row[j + 1];
-			corner += a[i] != b[j];
-			if (corner > above + 1)
-				corner = above + 1;
-			if (corner > row[j] + 1)
-				corner = row[j] + 1;
-			row[j + 1] = corner;
-			corner = above;
-		}
-	}
-	return row[strlen(b)];
+	if (c >= LONG_OPTION)
+		return &rows[c - LONG_OPTION];
+	for (r = rows; r < rows + ROWS; r++)
+		if (c != 0 && r->letter == c)
+			return r;
+	return NULL;
 }
 
-/* getopt refused a word; say which and what may have been meant. */
-__attribute__((noreturn)) static void refuse_option(const char *word, int why)
+/* getopt_long refused a word: say why. */
+__attribute__((noreturn)) static void refuse(const char *word, int why)
 {
-	const struct option *o;
-	const char *best = NULL;
-	size_t least = 4, d, n = strcspn(word, "=");
-	char name[32] = "";
+	const struct row *r = find_row(optopt);
 
 	if (why == ':')
-		usage_error("%s needs a value; try tstream --help", word);
-	if (strncmp(word, "--", 2) != 0 || n >= sizeof name)
-		usage_error("there is no option %s; try tstream --help", word);
-	memcpy(name, word + 2, n - 2);
-	for (o = long_options; o->name != NULL; o++) {
-		if (strcmp(name, o->name) == 0)
-			usage_error("--%s takes no value", name);
-		d = strncmp(name, o->name, n - 2) == 0
-			? 0
-			: distance(name, o->name);
-		if (d < least) {
-			least = d;
-			best = o->name;
-		}
-	}
-	if (best != NULL)
-		usage_error("there is no option --%s; did you mean --%s?", name,
-			    best);
-	usage_error("there is no option --%s; try tstream --help", name);
+		usage_error("%s needs a value%s; try tstream --help", word,
+			    r == rows + TRACK ? UNQUOTED : "");
+	if (r != NULL)
+		usage_error("--%s takes no value; try tstream --help", r->name);
+	usage_error("there is no option %.*s; try tstream --help",
+		    (int)strcspn(word, "="), word);
 }
 
 static void read_arguments(int argc, char **argv)
 {
+	struct option longs[ROWS + 1] = { { 0 } };
+	char shorts[2 * ROWS + 2] = ":";
+	struct text t;
+	size_t i;
 	int c, at;
 
-	opterr = 0;
-	args.stall = UNSET;
-	while (at = optind,
-	       (c = getopt_long(argc, argv, ":t:f:l:p:u:k:n:c:d:s:H:qvhV",
-				long_options, NULL)) != -1) {
-		if (c == '?' || c == ':')
-			refuse_option(argv[at], c);
-		if (!take_flag(c) && !take_text(c, optarg))
-			take_value(c, optarg);
+	text_init(&t, shorts, sizeof shorts);
+	text_str(&t, ":");
+	for (i = 0; i < ROWS; i++) {
+		longs[i].name = rows[i].name;
+		longs[i].has_arg = rows[i].label != NULL;
+		longs[i].val = LONG_OPTION + (int)i;
+		if (rows[i].letter == 0)
+			continue;
+		text_mem(&t, (char[]){ (char)rows[i].letter }, 1);
+		text_str(&t, rows[i].label != NULL ? ":" : "");
 	}
+	opterr = 0;
+	while (at = optind,
+	       (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			refuse(argv[at], c);
+		take(find_row(c), optarg);
+	}
+	if (args.help)
+		print_help(optind < argc && strcmp(argv[optind], "all") == 0);
+	if (args.version)
+		print_version();
 	if (optind < argc)
 		usage_error("`%s' is not an option; try tstream --help",
 			    argv[optind]);
-	check_boxes(locations.text);
+	if (set.quiet && set.verbose)
+		usage_error("-q and -v: what should be logged?");
+	check_boxes();
+}
+
+static bool has_lists(void)
+{
+	return lists[TRACK].items + lists[FOLLOW].items +
+		   lists[LOCATIONS].items >
+	       0;
 }
 
 /* What stands for which service: --v2 is a preset of the other options. */
 static void apply_preset(void)
 {
-	if (args.v2 && track.n + follow.n + locations.n > 0)
+	struct session_config *s = &set.loop.session;
+
+	if (args.v2 && has_lists())
 		usage_error("--v2: X filters by rules that are kept there, not "
 			    "by -t, -f or -l; set them at "
 			    "/2/tweets/search/stream/rules");
-	if (args.url == NULL && args.v2)
-		args.url = V2_URL;
 	if (args.auth == NULL)
-		args.auth = args.v2 ? "bearer" : "oauth1";
-	if (args.tweet_key == NULL)
-		args.tweet_key = args.v2 ? "data" : "text";
-	if (args.stall == UNSET)
-		args.stall = args.v2 ? 45 : 90;
+		set_auth(args.v2 ? "bearer" : "oauth1");
+	if (s->tweet_key == NULL)
+		s->tweet_key = args.v2 ? "data" : "text";
+	if (s->stall == UNSET)
+		s->stall = args.v2 ? 45000 : 90000;
+	s->v2 = args.v2;
 	request->get = args.get || args.v2;
-	opt->loop.session.v2 = args.v2;
-	opt->loop.session.stall = 1000 * args.stall;
-	opt->loop.session.tweet_key = args.tweet_key;
+	if (!set.test)
+		return;
+	set.loop.discard = true;
+	if (s->duration == 0)
+		s->duration = TEST_MS;
+	if (!request->get && !has_lists())
+		add_list(&lists[TRACK], "if");
 }
 
-static void set_auth(void)
+/* A default, which -p replaces. */
+static void add_default(const char *name, const char *value)
 {
-	static const char *const names[] = {
-		[AUTH_OAUTH1] = "oauth1",
-		[AUTH_BEARER] = "bearer",
-		[AUTH_BASIC] = "basic",
-		[AUTH_NONE] = "none",
-	};
-	int i;
+	size_t i;
 
-	for (i = AUTH_OAUTH1; i <= AUTH_NONE; i++)
-		if (strcmp(args.auth, names[i]) == 0)
-			break;
-	if (i > AUTH_NONE)
-		usage_error("--auth: `%s' is not oauth1, bearer, basic or none",
-			    args.auth);
-	request->auth = (enum auth)i;
+	for (i = 0; i < request->nparams; i++)
+		if (strcmp(request->params[i].name, name) == 0)
+			return;
+	if (!request_param(request, name, value))
+		usage_error("-p: more than %d parameters", PARAMS_MAX);
 }
 
-static void set_tweet_key(void)
+static void add_defaults(void)
 {
-	const char *s;
-
-	for (s = args.tweet_key; *s >= ' ' && *s <= '~'; s++)
-		;
-	if (*s != '\0' || s == args.tweet_key ||
-	    s - args.tweet_key > JSON_KEY_MAX)
-		usage_error("--tweet-key: `%s' is not 1 to %d ASCII characters",
-			    args.tweet_key, JSON_KEY_MAX);
-}
-
-/* The parameters: defaults, -p, lists; those of the same name replaced. */
-static void set_params(void)
-{
-	static struct list *const lists[] = { &track, &follow, &locations };
-	static char names[4096];
-	struct text t;
-	size_t i, n;
+	size_t i;
 
 	if (!request->get) {
-		request_param(request, "stall_warnings", "true");
-		request_param(request, "filter_level", "none");
+		add_default("stall_warnings", "true");
+		add_default("filter_level", "none");
 	}
-	text_init(&t, names, sizeof names);
-	for (i = 0; i < args.nparams; i++) {
-		const char *name = names + t.n;
-
-		n = strcspn(args.params[i], "=");
-		text_mem(&t, args.params[i], n);
-		text_mem(&t, "", 1);
-		if (t.full ||
-		    !request_param(request, name, args.params[i] + n + 1))
-			usage_error("-p: too many parameters");
-	}
-	for (i = 0; i < sizeof lists / sizeof lists[0]; i++)
-		if (lists[i]->n > 0)
-			request_param(request, lists[i]->name, lists[i]->text);
+	for (i = 0; i < LISTS; i++)
+		if (lists[i].items > 0)
+			add_default(lists[i].name, lists[i].text.p);
 }
 
+static const char *default_url(void)
+{
+	return args.v2 ? V2_URL : has_lists() ? FILTER_URL : SAMPLE_URL;
+}
+
+/* The URL itself is not shown in an error: it may hold a password. */
 static void set_url(void)
 {
 	const struct http_url *u = &request->url;
 	struct address a;
 	const char *why;
 
-	if (args.url == NULL)
-		args.url = track.n + follow.n + locations.n > 0 ? FILTER_URL
-								: SAMPLE_URL;
-	why = request_url(request, args.url);
+	why = request_url(request, args.url != NULL ? args.url : default_url());
 	if (why == NULL && u->tls && u->is_address)
 		why = "certificates are checked for host names, and its host "
 		      "is an address";
 	if (why == NULL && u->is_address && !resolve_numeric(u->host, &a))
 		why = "its host is no IP address";
 	if (why != NULL)
-		usage_error("-u: %s: %s", args.url, why);
+		usage_error("-u: the URL: %s", why);
 }
 
 void options_parse(struct options *o, struct request *r, int argc, char **argv)
 {
-	opt = o;
 	request = r;
-	o->buffer = DEFAULT_BUFFER;
 	read_arguments(argc, argv);
 	apply_preset();
-	if (o->test && !args.v2 && !args.get &&
-	    track.n + follow.n + locations.n == 0)
-		add_list(&track, "if");
-	o->both = track.n > 0 && follow.n > 0;
-	set_auth();
-	set_tweet_key();
-	set_params();
+	add_defaults();
 	set_url();
+	*o = set;
+}
+
+/* A URL of X API v2 that is treated as something else. Powerstream alone sends
+ * what v1.1 sends. */
+static bool is_v2_by_mistake(const struct http_url *u)
+{
+	const char *path = u->base + u->path;
+	bool v2_host = strcmp(u->host, "api.x.com") == 0 ||
+		       strcmp(u->host, "api.twitter.com") == 0;
+
+	if (args.v2 || !v2_host || strncmp(path, "/2/", 3) != 0)
+		return false;
+	return !args.get || request->auth != AUTH_BEARER ||
+	       (strcmp(set.loop.session.tweet_key, "text") == 0 &&
+		strcmp(path, "/2/powerstream") != 0);
+}
+
+void options_notes(const struct request *r)
+{
+	const char *host = strstr(default_url(), "://") + 3;
+	size_t n = strlen(r->url.host);
+
+	if (lists[TRACK].items > 0 && lists[FOLLOW].items > 0)
+		log_line(LOG_INFO, "-t and -f together: tweets that match "
+				   "either come; one of both makes sampling "
+				   "easier to reason about");
+	if (is_v2_by_mistake(&r->url))
+		log_line(LOG_INFO, "-u: a URL of X API v2 needs --v2, or "
+				   "--get --auth bearer for /2/powerstream");
+	if (r->auth != AUTH_NONE &&
+	    (strncmp(host, r->url.host, n) != 0 || host[n] != '/'))
+		log_line(LOG_INFO, "the credentials go to %s, as -u says",
+			 r->url.host);
 }
 
 /* A part of the request as it would go out, each line behind a mark. */
@@ -593,17 +559,29 @@ static void print_lines(const char *p, size_t n)
 		printf("> %.*s\n", (int)size, line);
 }
 
-static void print_limit(const struct list *l, const char *what)
+/* What the commas made of a list, and its limit. */
+static void print_list(const struct list *l)
 {
-	if (l->n > 0)
-		printf("checked: %s: %llu of at most %llu %s, %zu bytes\n",
-		       l->option, (unsigned long long)l->items,
-		       (unsigned long long)l->most, what, l->n);
+	const char *p;
+	size_t n;
+
+	if (l->items == 0)
+		return;
+	for (p = l->text.p; l == &lists[TRACK] && *p != '\0'; p += n) {
+		p += *p == ',';
+		n = strcspn(p, ",");
+		printf("phrase: `%.*s', %zu of at most 60 bytes\n", (int)n, p,
+		       n);
+	}
+	printf("checked: --%s: %llu of at most %llu %s, %zu bytes\n", l->name,
+	       (unsigned long long)l->items, (unsigned long long)l->most,
+	       l->unit, l->text.n);
 }
 
 void options_dry_run(const struct options *o, struct request *r)
 {
 	char nonce[] = "0123456789abcdef0123456789abcdef";
+	size_t i;
 
 	if (!request_build(r, nonce, (uint64_t)time(NULL)))
 		usage_error("the request is too long");
@@ -613,12 +591,18 @@ void options_dry_run(const struct options *o, struct request *r)
 	print_lines(r->body, r->body_n);
 	if (r->auth == AUTH_OAUTH1)
 		printf("base string: %s\n", r->base);
-	print_limit(&track, "phrases");
-	print_limit(&follow, "users");
-	print_limit(&locations, "numbers");
-	printf("checked: URL; %zu parameters of at most %d; body of %zu bytes, "
-	       "at most %u\n",
-	       r->nparams + r->nquery, PARAMS_MAX, r->body_n, REQUEST_BODY);
+	for (i = 0; i < LISTS; i++)
+		print_list(&lists[i]);
+	printf("checked: URL; %zu of at most %d parameters; %zu of at most %d "
+	       "headers; body of %zu bytes, at most %u\n",
+	       r->nparams + r->nquery, PARAMS_MAX, r->nheaders, REQUEST_HEADERS,
+	       r->body_n, REQUEST_BODY);
+	printf("limits: %llu s without a byte; %llu bytes for a slow reader; "
+	       "an end after %llu s, after %llu tweets (0: none)\n",
+	       (unsigned long long)o->loop.session.stall / 1000,
+	       (unsigned long long)o->buffer,
+	       (unsigned long long)o->loop.session.duration / 1000,
+	       (unsigned long long)o->loop.session.count);
 	printf("checked: credentials are there; certificates of %s\n",
 	       o->ca_file != NULL ? o->ca_file : "SSL_CERT_FILE or the binary");
 	printf("not checked: whether the server accepts any of it; nothing was "

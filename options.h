@@ -7,9 +7,8 @@
 
 struct options {
 	const char *keys_file, *notices_file, *ca_file, *report_file;
-	uint64_t buffer;
+	uint64_t buffer; /* bytes */
 	bool test, quiet, verbose, dry_run;
-	bool both; /* phrases and users are asked for together */
 	struct loop_config loop;
 };
 
@@ -20,8 +19,12 @@ __attribute__((format(printf, 1, 2), noreturn)) void
 usage_error(const char *format, ...);
 
 /* Take the command line: settings into o, the request's parts but for the
- * credentials into r. Ends the program after --help, --version and errors. */
+ * credentials into r; both are all zero before. Strings of argv are kept, and
+ * cut at the = of -p. Ends the program after --help, --version and errors. */
 void options_parse(struct options *o, struct request *r, int argc, char **argv);
+
+/* Log what is allowed, and may not be what was meant. */
+void options_notes(const struct request *r);
 
 /* Print what would be sent, without the credentials, and what was checked. The
  * request is complete. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define SKEW 300u        /* seconds that clocks may differ */
+#define VALUE_MAX 128u   /* bytes of a header's value */
 #define ERRORS_MAX 4096u /* bytes of an object that may tell of errors */
 
 /* A header as it was sent or came, without the credentials. */
@@ -32,6 +33,29 @@ void report_request(const struct report *r)
 	log_head(">", r->request->head, r->request->head_n);
 }
 
+static void put_value(struct text *t, struct http_value v)
+{
+	log_foreign(t, v.p, v.n < VALUE_MAX ? v.n : VALUE_MAX);
+}
+
+/* Once: a 200 that will hardly have messages. */
+static void tell_type(const struct http_head *h)
+{
+	static bool told;
+	char type[4 * VALUE_MAX];
+	struct text t;
+
+	if (told || !h->other_type)
+		return;
+	told = true;
+	text_init(&t, type, sizeof type);
+	put_value(&t, h->field[HTTP_CONTENT_TYPE]);
+	log_line(LOG_INFO,
+		 "the response is %s, not lines of JSON; this may help: "
+		 "-H 'Accept: application/json'",
+		 type);
+}
+
 void report_opened(const struct report *r)
 {
 	const struct session *s = r->session;
@@ -40,6 +64,7 @@ void report_opened(const struct report *r)
 		 r->net->peer, r->request->url.tls ? ", TLS 1.2 " : "",
 		 r->request->url.tls ? tls_suite(&r->net->tls) : "");
 	log_head("<", s->head.bytes, s->head.n);
+	tell_type(&s->head);
 }
 
 static double seconds(uint64_t ms)
@@ -74,7 +99,7 @@ void report_bad_line(const struct report *r)
 }
 
 /* Append what stands in the line at a path of keys, if it has it. */
-static void put_value(struct text *t, const struct report *r,
+static void put_found(struct text *t, const struct report *r,
 		      const char *before, const char *const *path)
 {
 	struct json_value v;
@@ -97,9 +122,9 @@ void report_warning(const struct report *r, struct moment now)
 		return;
 	last = now.ms;
 	text_init(&t, a, sizeof a);
-	put_value(&t, r, "", code);
+	put_found(&t, r, "", code);
 	text_init(&t, b, sizeof b);
-	put_value(&t, r, "", full);
+	put_found(&t, r, "", full);
 	log_line(LOG_INFO,
 		 "the server warns: %s, its queue for us is %s%% full", a, b);
 }
@@ -124,7 +149,7 @@ void report_errors(const struct report *r)
 		return;
 	text_init(&t, said, sizeof said);
 	for (i = 0; i < sizeof parts / sizeof parts[0]; i++)
-		put_value(&t, r, t.n > 0 ? ": " : "", parts[i]);
+		put_found(&t, r, t.n > 0 ? ": " : "", parts[i]);
 	if (t.n > 0)
 		log_line(LOG_INFO, "the service says: %s", said);
 }
@@ -205,9 +230,9 @@ static void put_status(struct text *t, const struct report *r,
 	uint64_t skew = here > there ? here - there : there - here;
 
 	put(t, "HTTP status %d", s->head.status);
-	if (s->head.location_n > 0) {
+	if (s->head.field[HTTP_LOCATION].n > 0) {
 		text_str(t, " to ");
-		log_foreign(t, s->head.location, s->head.location_n);
+		put_value(t, s->head.field[HTTP_LOCATION]);
 	}
 	put_excerpt(t, s);
 	if (s->verdict == BACKOFF_FATAL)
@@ -254,12 +279,14 @@ static void put_cause(struct text *t, const struct report *r, struct moment now)
 	switch (s->cause) {
 	case CAUSE_NETWORK:
 	case CAUSE_CERTIFICATE:
+	case CAUSE_DATES:
 	case CAUSE_LOCAL:
 		text_str(t, r->net->error);
 		break;
 	case CAUSE_PROTOCOL:
-		put(t, "the response breaks the protocol: %s",
-		    http_error_text(s->http_error));
+		put(t, "the response breaks the protocol: %s%s", s->http_error,
+		    s->head.refused.n > 0 ? ": " : "");
+		put_value(t, s->head.refused);
 		break;
 	case CAUSE_STATUS:
 		put_status(t, r, now);
@@ -268,8 +295,8 @@ static void put_cause(struct text *t, const struct report *r, struct moment now)
 		put_disconnect(t, s);
 		break;
 	case CAUSE_TIMEOUT:
-		put(t, "%s (%s)", cause_text(s->cause),
-		    net_phase_text(r->net->phase));
+		put(t, "no response within %" PRIu64 " seconds (%s)",
+		    s->patience / 1000, net_phase_text(r->net->phase));
 		break;
 	case CAUSE_NONE:
 	case CAUSE_NO_RESPONSE:
@@ -304,6 +331,12 @@ void report_ended(const struct report *r, struct moment now)
 
 	text_init(&t, why, sizeof why);
 	put_cause(&t, r, now);
+	if (s->cut > 0) {
+		text_str(&t, " (");
+		text_u64(&t, s->cut);
+		text_str(&t, s->cut == 1 ? " byte" : " bytes");
+		text_str(&t, " of a message came and are not written)");
+	}
 	if (r->net->phase == NET_FAILED && r->net->tls.error != 0)
 		log_handshake(&r->net->tls);
 	if (s->verdict == BACKOFF_COMPLETE)

@@ -38,17 +38,21 @@ const char *request_url(struct request *r, const char *url)
 
 bool request_param(struct request *r, const char *name, const char *value)
 {
+	if (r->nparams == PARAMS_MAX)
+		return false;
+	r->params[r->nparams++] = (struct param){ name, value };
+	return true;
+}
+
+static bool has_header(const struct request *r, const char *name)
+{
 	size_t i;
 
-	for (i = 0; i < r->nparams; i++)
-		if (strcmp(r->params[i].name, name) == 0)
-			break;
-	if (i == PARAMS_MAX)
-		return false;
-	r->params[i].name = name;
-	r->params[i].value = value;
-	r->nparams += i == r->nparams;
-	return true;
+	for (i = 0; i < r->nheaders; i++)
+		if (text_is_word(r->headers[i], strcspn(r->headers[i], ":"),
+				 name))
+			return true;
+	return false;
 }
 
 /* The request line and all headers but those of a body. */
@@ -65,8 +69,9 @@ static void put_head(const struct request *r, struct text *t)
 	text_str(t, form);
 	text_str(t, " HTTP/1.1\r\nHost: ");
 	http_host(t, &r->url);
-	text_str(t, "\r\nUser-Agent: tstream/" TSTREAM_VERSION
-		    "\r\nAccept-Encoding: identity\r\n");
+	if (!has_header(r, "User-Agent"))
+		text_str(t, "\r\nUser-Agent: tstream/" TSTREAM_VERSION);
+	text_str(t, "\r\nAccept-Encoding: identity\r\n");
 	for (i = 0; i < r->nheaders; i++) {
 		text_str(t, r->headers[i]);
 		text_str(t, "\r\n");

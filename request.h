@@ -37,7 +37,7 @@ struct request {
 /* Set the URL. Returns NULL, or what is wrong with it. */
 const char *request_url(struct request *r, const char *url);
 
-/* Set a parameter; one of that name is replaced. False: there are too many. */
+/* Add a parameter; one of that name may be there. False: there are too many. */
 bool request_param(struct request *r, const char *name, const char *value);
 
 /* Take the credentials of AUTH_OAUTH1, AUTH_BEARER or AUTH_BASIC (RFC 5849; RFC

@@ -17,7 +17,7 @@
 
 #define ENDPOINT 0    /* the only descriptor that the look-up processes have */
 #define HUNG 11       /* seconds until a worker is killed: 10 are waited for */
-#define FDS_MAX 4096  /* looked at one by one where close_range is missing */
+#define FDS_MAX 1024  /* looked at one by one where close_range is missing */
 #define HOST_SIZE 256 /* a name of 253 bytes, its dot, NUL */
 #define DNS_PORT 53
 
@@ -34,8 +34,8 @@ const char *resolve_text(enum resolve_result r)
 		[RESOLVE_NO_NAME] = "there is no such host",
 		[RESOLVE_NO_ANSWER] = "no name server answers for it",
 		[RESOLVE_FAILED] = "the look-up failed",
-		[RESOLVE_GONE] = "the process that looks names up is gone: "
-				 "tstream must be started again",
+		[RESOLVE_GONE] = ("the process that looks names up is gone: "
+				  "tstream must be started again"),
 	};
 
 	return text[r];
@@ -56,21 +56,18 @@ static enum resolve_result look_up(const char *host, struct addrinfo **list)
 
 static void take_address(struct resolve_answer *to, const struct addrinfo *ai)
 {
+	const struct sockaddr_in *in = (const void *)ai->ai_addr;
+	const struct sockaddr_in6 *in6 = (const void *)ai->ai_addr;
 	struct address *a = &to->list[to->count];
 
-	if (ai->ai_family == AF_INET) {
-		const struct sockaddr_in *in = (const void *)ai->ai_addr;
-
-		a->family = 4;
+	if (ai->ai_family == AF_INET)
 		memcpy(a->ip, &in->sin_addr, 4);
-		to->count++;
-	} else if (ai->ai_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const void *)ai->ai_addr;
-
-		a->family = 6;
+	else if (ai->ai_family == AF_INET6)
 		memcpy(a->ip, &in6->sin6_addr, 16);
-		to->count++;
-	}
+	else
+		return;
+	a->family = ai->ai_family == AF_INET ? 4 : 6;
+	to->count++;
 }
 
 /* One look-up, in a process that can do little else. The files that it may read
@@ -195,10 +192,7 @@ enum resolve_result resolve_ask(struct resolve *r, const char *host,
 	q.host[n] = rooted ? '.' : '\0';
 	if (send(r->fd, &q, sizeof q, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof q)
 		return RESOLVE_MORE;
-	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ||
-		       errno == ENOMEM
-		   ? RESOLVE_FAILED
-		   : RESOLVE_GONE;
+	return errno == EPIPE ? RESOLVE_GONE : RESOLVE_FAILED;
 }
 
 enum resolve_result resolve_judge(struct resolve *r,
@@ -231,19 +225,17 @@ enum resolve_result resolve_judge(struct resolve *r,
 enum resolve_result resolve_read(struct resolve *r, struct address *list,
 				 size_t *count)
 {
-	struct resolve_answer a;
 	enum resolve_result result = RESOLVE_MORE;
-	ssize_t n;
+	struct resolve_answer a;
+	ssize_t n = 1;
 
-	do {
+	while (result == RESOLVE_MORE && n > 0) {
 		n = recv(r->fd, &a, sizeof a, MSG_DONTWAIT);
 		if (n >= 0)
 			result = resolve_judge(r, &a, (size_t)n, list, count);
-	} while ((n > 0 && result == RESOLVE_MORE) ||
-		 (n < 0 && errno == EINTR));
-	if (n < 0 && errno != EAGAIN)
-		return RESOLVE_FAILED;
-	return result;
+	}
+	return n < 0 && errno != EAGAIN && errno != EINTR ? RESOLVE_FAILED
+							  : result;
 }
 
 bool resolve_numeric(const char *host, struct address *a)

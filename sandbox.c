@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -91,18 +92,17 @@ enum { RULE_BENEATH = 1, RULE_PORT = 2 };
 #define NO_CALL (-1) /* what a tracer puts there to skip a call */
 
 static const int always[] = {
-	SYS_recvfrom,
-	SYS_ppoll,
-	SYS_connect,
-	SYS_close,
-	SYS_exit,
-	SYS_exit_group,
-	SYS_rt_sigreturn,
-	SYS_restart_syscall, /* ppoll goes on after SIGSTOP */
-	SYS_gettid,
+	SYS_recvfrom,      SYS_ppoll,        SYS_connect,         SYS_close,
+	SYS_lseek,         SYS_madvise,      SYS_gettid,          SYS_exit,
+	SYS_exit_group,    SYS_rt_sigreturn, SYS_restart_syscall, /* ppoll goes
+								     on after
+								     SIGSTOP */
 	NO_CALL,
 #ifdef SYS_poll
 	SYS_poll,
+#endif
+#ifdef SYS__llseek
+	SYS__llseek,
 #endif
 #ifdef SYS_sigreturn
 	SYS_sigreturn,
@@ -110,86 +110,66 @@ static const int always[] = {
 #ifdef SYS_clock_gettime
 	SYS_clock_gettime,
 #else
-	SYS_clock_gettime32,
-	SYS_clock_gettime64,
-	SYS_ppoll_time64,
+	SYS_clock_gettime32, SYS_clock_gettime64, SYS_ppoll_time64,
 #endif
 };
 static const int streaming[] = {
-	SYS_pwritev2,     SYS_write,          SYS_writev,    SYS_getrandom,
-	SYS_madvise,      SYS_lseek,          SYS_ftruncate, SYS_getsockopt,
-	SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_getpid,    SYS_tkill,
-	SYS_kill,
-#ifdef SYS__llseek
-	SYS__llseek,
-#endif
+	SYS_write,       SYS_writev,       SYS_getrandom,      SYS_ftruncate,
+	SYS_getsockopt,  SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_getpid,
+	SYS_tkill,       SYS_kill,
 #ifdef SYS_ftruncate64
 	SYS_ftruncate64,
 #endif
 };
 static const int looking_up[] = {
-	SYS_read,    SYS_readv, SYS_lseek,  SYS_bind,   SYS_getsockname,
-	SYS_recvmsg, SYS_brk,   SYS_munmap, SYS_mremap, SYS_madvise,
-#ifdef SYS__llseek
-	SYS__llseek,
-#endif
-};
-static const int opening[] = {
-	SYS_openat,
+	SYS_openat,  SYS_read, SYS_readv,  SYS_bind,   SYS_getsockname,
+	SYS_recvmsg, SYS_brk,  SYS_munmap, SYS_mremap,
 #ifdef SYS_open
 	SYS_open,
 #endif
 };
-static const int replacing[] = {
-	/* a file by a new one of its name */
-	SYS_renameat2, SYS_unlinkat, SYS_fstat, SYS_read,
+static const int writing[] = {
+	/* files that are opened anew or replaced */
+	SYS_openat,   SYS_read,   SYS_fstat,  SYS_renameat2, SYS_unlinkat,
 #ifdef SYS_renameat
 	SYS_renameat,
 #endif
-#ifdef SYS_rename
-	SYS_rename,    SYS_unlink,
+#ifdef SYS_open
+	SYS_open,     SYS_rename, SYS_unlink,
 #endif
 };
 static const int deadly[] = { SYS_execve, SYS_execveat, SYS_ptrace };
 
-/* Calls whose arguments are looked at: each of these, masked, must be one of
- * two values. */
+/* Calls whose arguments are looked at: one, masked, must be one of two values.
+ * All lines of one call must hold; they stand together. */
 enum who { STREAM = 1, NAMES = 2, BOTH = 3 };
 static const struct rule {
 	enum who who;
 	int call;
-	struct {
-		uint32_t argument, mask, value[2];
-	} tests[3]; /* a mask of 0 ends them */
+	uint32_t argument, mask, value[2];
 } rules[] = {
-	{ STREAM, SYS_ioctl, { { 1, ~0u, { TIOCGWINSZ, TIOCOUTQ } } } },
-	{ STREAM,
-	  SYS_socket,
-	  { { 0, ~0u, { AF_INET, AF_INET6 } },
-	    { 1, 15, { SOCK_STREAM, SOCK_STREAM } },
-	    { 2, ~0u, { 0, IPPROTO_TCP } } } },
-	{ NAMES,
-	  SYS_socket,
-	  { { 0, ~0u, { AF_INET, AF_INET6 } },
-	    { 1, 15, { SOCK_STREAM, SOCK_DGRAM } },
-	    { 2, ~0u, { 0, IPPROTO_UDP } } } },
-	{ STREAM, SYS_setsockopt, { { 1, ~0u, { SOL_SOCKET, IPPROTO_TCP } } } },
-	{ NAMES,
-	  SYS_setsockopt,
-	  { { 1, ~0u, { IPPROTO_IPV6, IPPROTO_TCP } } } },
-	{ BOTH, SYS_sendto, { { 3, MSG_FASTOPEN, { 0, 0 } } } },
-	{ NAMES, SYS_sendmsg, { { 2, MSG_FASTOPEN, { 0, 0 } } } },
+	{ STREAM, SYS_ioctl, 1, ~0u, { TIOCGWINSZ, FIONREAD } },
+	{ STREAM, SYS_socket, 0, ~0u, { AF_INET, AF_INET6 } },
+	{ STREAM, SYS_socket, 1, 15, { SOCK_STREAM, SOCK_STREAM } },
+	{ STREAM, SYS_socket, 2, ~0u, { 0, IPPROTO_TCP } },
+	{ NAMES, SYS_socket, 0, ~0u, { AF_INET, AF_INET6 } },
+	{ NAMES, SYS_socket, 1, 15, { SOCK_STREAM, SOCK_DGRAM } },
+	{ NAMES, SYS_socket, 2, ~0u, { 0, IPPROTO_UDP } },
+	{ STREAM, SYS_setsockopt, 1, ~0u, { SOL_SOCKET, IPPROTO_TCP } },
+	{ NAMES, SYS_setsockopt, 1, ~0u, { IPPROTO_IPV6, IPPROTO_TCP } },
+	{ BOTH, SYS_sendto, 3, MSG_FASTOPEN, { 0, 0 } },
+	{ NAMES, SYS_sendmsg, 2, MSG_FASTOPEN, { 0, 0 } },
 	/* The C library's open sets the flag by itself. */
-	{ BOTH, SYS_fcntl, { { 1, ~0u, { F_SETFD, F_SETFD } } } },
-	{ NAMES, SYS_mprotect, { { 2, PROT_EXEC, { 0, 0 } } } },
+	{ BOTH, SYS_fcntl, 1, ~0u, { F_SETFD, F_SETFD } },
+	{ NAMES, SYS_mprotect, 2, PROT_EXEC, { 0, 0 } },
 #ifdef SYS_fcntl64
-	{ BOTH, SYS_fcntl64, { { 1, ~0u, { F_SETFD, F_SETFD } } } },
+	{ BOTH, SYS_fcntl64, 1, ~0u, { F_SETFD, F_SETFD } },
 #endif
 #ifdef SYS_mmap
-	{ NAMES, SYS_mmap, { { 2, PROT_EXEC, { 0, 0 } } } },
+	{ NAMES, SYS_mmap, 2, PROT_EXEC, { 0, 0 } },
 #endif
 #ifdef SYS_mmap2
-	{ NAMES, SYS_mmap2, { { 2, PROT_EXEC, { 0, 0 } } } },
+	{ NAMES, SYS_mmap2, 2, PROT_EXEC, { 0, 0 } },
 #endif
 };
 
@@ -230,32 +210,33 @@ static void put_calls(struct filter *f, const int *calls, size_t n,
 	}
 }
 
-/* The number is in the accumulator before, and again behind, where it was not
- * this call. */
-static void put_rule(struct filter *f, const struct rule *r)
+/* The call's number is in the accumulator before, and still is behind where it
+ * was another one. Returns how many lines of the rules it took. */
+static size_t put_rule(struct filter *f, const struct rule *r)
 {
 	const uint32_t low = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0;
-	size_t n = 0, i;
+	size_t n = 1, i;
 
-	while (n < LENGTH(r->tests) && r->tests[n].mask != 0)
+	while (r + n < rules + LENGTH(rules) && r[n].call == r->call &&
+	       r[n].who == r->who)
 		n++;
 	put(f, JUMP_IF_EQUAL, (uint32_t)r->call, 0, 5 * n + 1);
 	for (i = 0; i < n; i++) {
-		put(f, LOAD, AT_ARGUMENTS + 8 * r->tests[i].argument + low, 0,
-		    0);
-		put(f, AND, r->tests[i].mask, 0, 0);
-		put(f, JUMP_IF_EQUAL, r->tests[i].value[0], 2, 0);
-		put(f, JUMP_IF_EQUAL, r->tests[i].value[1], 1, 0);
+		put(f, LOAD, AT_ARGUMENTS + 8 * r[i].argument + low, 0, 0);
+		put(f, AND, r[i].mask, 0, 0);
+		put(f, JUMP_IF_EQUAL, r[i].value[0], 2, 0);
+		put(f, JUMP_IF_EQUAL, r[i].value[1], 1, 0);
 		put(f, RETURN, TRAP, 0, 0);
 	}
 	put(f, RETURN, ALLOW, 0, 0);
+	return n;
 }
 
 static bool limit_calls(const struct sandbox_needs *needs)
 {
 	static struct filter f;
 	struct sigaction a = { .sa_flags = SA_SIGINFO };
-	bool writes = needs->write[0] != NULL;
+	const enum who who = needs->names ? NAMES : STREAM;
 	struct program program;
 	size_t i;
 
@@ -268,13 +249,10 @@ static bool limit_calls(const struct sandbox_needs *needs)
 		put_calls(&f, looking_up, LENGTH(looking_up), ALLOW);
 	else
 		put_calls(&f, streaming, LENGTH(streaming), ALLOW);
-	if (needs->names || writes)
-		put_calls(&f, opening, LENGTH(opening), ALLOW);
-	if (writes)
-		put_calls(&f, replacing, LENGTH(replacing), ALLOW);
-	for (i = 0; i < LENGTH(rules); i++)
-		if ((rules[i].who & (needs->names ? NAMES : STREAM)) != 0)
-			put_rule(&f, &rules[i]);
+	if (needs->write[0] != NULL)
+		put_calls(&f, writing, LENGTH(writing), ALLOW);
+	for (i = 0; i < LENGTH(rules);)
+		i += (rules[i].who & who) != 0 ? put_rule(&f, &rules[i]) : 1;
 	put_calls(&f, deadly, LENGTH(deadly), KILL);
 	put(&f, RETURN, TRAP, 0, 0);
 	a.sa_sigaction = on_refused;
@@ -317,11 +295,9 @@ static void allow_write(int rules_fd, const char *file, uint64_t known)
 	}
 	while (n > 0 && file[n - 1] != '/')
 		n--;
-	if (n >= sizeof folder)
-		return;
-	memcpy(folder, n > 0 ? file : ".", n > 0 ? n : 1);
-	folder[n > 0 ? n : 1] = '\0';
-	allow_path(rules_fd, folder, rights | MAKE_FILE | REMOVE_FILE);
+	snprintf(folder, sizeof folder, "%.*s", (int)n, file);
+	allow_path(rules_fd, n > 0 ? folder : ".",
+		   rights | MAKE_FILE | REMOVE_FILE);
 }
 
 static void allow_files(int rules_fd, const struct sandbox_needs *needs,

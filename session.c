@@ -4,32 +4,62 @@
 
 #include <string.h>
 
-#define RESET_MAX 86400u /* seconds; a longer wait is not believed */
+#define RESET_MAX 86400u         /* seconds; a longer wait is not believed */
+#define LEVEL 5000u              /* ms without a pause: all has been read */
+#define LAG_EVERY 1000u          /* ms between two looks at a tweet's age */
+#define SNOWFLAKE 1288834974657u /* ms since 1970, where its ids begin */
+#define LAG_AHEAD 60000u         /* ms */
+#define LAG_MAX (365u * 86400u * (uint64_t)1000)
+
+#define ASK BACKOFF_EVENTS /* the policy depends on more than the cause */
+
+/* That it ended, how, what was said, what we wanted: a cause overrules those of
+ * a lower rank, since it tells more. */
+enum { ENDED = 1, HOW, SAID, WANTED };
+
+/* All about the causes. reads_on: what has been received is still taken; else
+ * it was not asked for, or cannot be told apart any more. */
+static const struct {
+	int rank;
+	bool reads_on;
+	enum backoff_event policy; /* ENDED is for streams; else NETWORK */
+	const char *text;
+} causes[CAUSES] = {
+	[CAUSE_NONE] = { 0, false, BACKOFF_NETWORK, "nothing" },
+	[CAUSE_NETWORK] = { ENDED, true, BACKOFF_ENDED, "the network failed" },
+	[CAUSE_CERTIFICATE] = { HOW, false, ASK,
+				"the certificate is not acceptable" },
+	[CAUSE_DATES] = { HOW, false, ASK,
+			  "the certificate is expired or not yet valid" },
+	[CAUSE_LOCAL] = { HOW, false, BACKOFF_FATAL, "this end cannot go on" },
+	[CAUSE_NO_RESPONSE] = { ENDED, true, BACKOFF_NETWORK,
+				"the server closed the connection without a "
+				"response" },
+	[CAUSE_TIMEOUT] = { HOW, false, BACKOFF_NETWORK,
+			    "no response in time" },
+	[CAUSE_PROTOCOL] = { ENDED, false, BACKOFF_ENDED,
+			     "the response breaks the protocol" },
+	[CAUSE_STATUS] = { HOW, false, ASK, "the server refused" },
+	[CAUSE_EOF] = { ENDED, true, BACKOFF_ENDED,
+			"the server ended the stream" },
+	[CAUSE_CUT] = { ENDED, true, BACKOFF_ENDED, "the stream was cut" },
+	[CAUSE_STALL] = { HOW, false, BACKOFF_NETWORK, "the stream stalled" },
+	[CAUSE_DISCONNECT] = { SAID, false, ASK,
+			       "the server sent a disconnect message" },
+	[CAUSE_LIMIT_LINE] = { SAID, false, BACKOFF_LIMITED,
+			       "too many connections for this user" },
+	[CAUSE_UPSTREAM] = { SAID, false, BACKOFF_ENDED,
+			     "the service disconnected the stream" },
+	[CAUSE_COUNT] = { WANTED, false, BACKOFF_COMPLETE,
+			  "the wanted number of tweets is there" },
+	[CAUSE_DURATION] = { WANTED, true, BACKOFF_COMPLETE,
+			     "the wanted time is over" },
+	[CAUSE_STOPPED] = { WANTED, true, BACKOFF_COMPLETE, "stopped" },
+};
 
 const char *cause_text(enum cause c)
 {
-	static const char *const text[CAUSES] = {
-		[CAUSE_NONE] = "nothing",
-		[CAUSE_NETWORK] = "the network failed",
-		[CAUSE_CERTIFICATE] = "the certificate is not acceptable",
-		[CAUSE_LOCAL] = "this end cannot go on",
-		[CAUSE_NO_RESPONSE] =
-		    "the server closed the connection without a response",
-		[CAUSE_TIMEOUT] = "no response within 30 seconds",
-		[CAUSE_PROTOCOL] = "the response breaks the protocol",
-		[CAUSE_STATUS] = "the server refused",
-		[CAUSE_EOF] = "the server ended the stream",
-		[CAUSE_CUT] = "the stream was cut",
-		[CAUSE_STALL] = "the stream stalled",
-		[CAUSE_DISCONNECT] = "the server sent a disconnect message",
-		[CAUSE_LIMIT_LINE] = "too many connections for this user",
-		[CAUSE_UPSTREAM] = "the service disconnected the stream",
-		[CAUSE_COUNT] = "the wanted number of tweets is there",
-		[CAUSE_DURATION] = "the wanted time is over",
-		[CAUSE_STOPPED] = "stopped",
-	};
-
-	return text[c];
+	return causes[c].text;
 }
 
 void session_init(struct session *s, const struct session_config *config,
@@ -54,9 +84,8 @@ static uint64_t run_until(const struct session *s)
 
 static uint64_t stalled_at(const struct session *s)
 {
-	return s->config.stall == 0 || s->paused
-		   ? UINT64_MAX
-		   : s->last_byte + s->config.stall;
+	return s->config.stall == 0 || s->paused ? UINT64_MAX
+						 : s->alive + s->config.stall;
 }
 
 uint64_t session_deadline(const struct session *s)
@@ -71,82 +100,61 @@ uint64_t session_deadline(const struct session *s)
 
 void session_end(struct session *s, enum cause cause)
 {
-	bool lost = cause == CAUSE_EOF || cause == CAUSE_NETWORK;
+	bool lost = causes[cause].rank == ENDED;
 
-	if (s->ending || s->phase == SESSION_OVER)
+	if (lost && s->phase == SESSION_REFUSED)
+		cause = CAUSE_STATUS; /* the rest of its body is not needed */
+	else if (cause == CAUSE_EOF && s->phase == SESSION_HEAD)
+		cause = CAUSE_NO_RESPONSE;
+	if (s->phase == SESSION_OVER ||
+	    (s->ending && causes[cause].rank <= causes[s->cause].rank))
 		return;
 	s->ending = true;
 	s->cause = cause;
-	if (lost && s->phase == SESSION_ERROR)
-		s->cause = CAUSE_STATUS; /* its body is not needed */
-	else if (cause == CAUSE_EOF && s->phase == SESSION_HEAD)
-		s->cause = CAUSE_NO_RESPONSE;
-}
-
-/* Some ends forbid to read on: what follows was not asked for, or cannot be
- * told apart any more. */
-static bool reads_on(const struct session *s)
-{
-	return s->cause == CAUSE_EOF || s->cause == CAUSE_NETWORK ||
-	       s->cause == CAUSE_STOPPED || s->cause == CAUSE_DURATION;
 }
 
 /* What the policy is to make of the end. */
-static enum backoff_event judge(const struct session *s)
+static enum backoff_event judge(const struct session *s, struct moment now)
 {
-	bool had_stream = s->phase == SESSION_BODY;
+	enum backoff_event e = causes[s->cause].policy;
 
-	switch (s->cause) {
-	case CAUSE_NETWORK:
-	case CAUSE_PROTOCOL:
-	case CAUSE_EOF:
-	case CAUSE_CUT:
-	case CAUSE_UPSTREAM:
-		return had_stream ? BACKOFF_ENDED : BACKOFF_NETWORK;
-	case CAUSE_CERTIFICATE:
-		return s->ever_opened ? BACKOFF_SERVER : BACKOFF_FATAL;
-	case CAUSE_LOCAL:
-		return BACKOFF_FATAL;
-	case CAUSE_STATUS:
+	if (e == BACKOFF_ENDED && s->phase != SESSION_BODY)
+		return BACKOFF_NETWORK;
+	if (e != ASK)
+		return e;
+	if (s->cause == CAUSE_STATUS)
 		return backoff_status(s->head.status);
-	case CAUSE_DISCONNECT:
+	if (s->cause == CAUSE_DISCONNECT)
 		return backoff_disconnect(s->code);
-	case CAUSE_LIMIT_LINE:
-		return BACKOFF_LIMITED;
-	case CAUSE_COUNT:
-	case CAUSE_DURATION:
-	case CAUSE_STOPPED:
-		return BACKOFF_COMPLETE;
-	case CAUSE_NO_RESPONSE:
-	case CAUSE_TIMEOUT:
-	case CAUSE_STALL:
-	case CAUSE_NONE:
-	case CAUSES:
-		break;
-	}
-	return BACKOFF_NETWORK;
+	return backoff_certificate(s->ever_opened, s->cause == CAUSE_DATES,
+				   now.unix_ms / 1000);
 }
 
-/* A gap begins with the last byte that came. */
+/* A gap begins with the last byte that came, or with the pause behind which the
+ * stream may have ended long ago. */
 static void begin_gap(struct session *s, struct moment now)
 {
 	if (s->phase != SESSION_BODY || s->in_gap)
 		return;
 	s->in_gap = true;
-	s->gap.start = s->last_byte;
-	s->gap.start_unix_ms = now.unix_ms - (now.ms - s->last_byte);
+	memset(&s->gap, 0, sizeof s->gap);
+	s->gap.upper_bound = s->behind && s->behind_since < s->last_byte;
+	s->gap.start = s->gap.upper_bound ? s->behind_since : s->last_byte;
+	s->gap.start_unix_ms = now.unix_ms - (now.ms - s->gap.start);
 	s->gap.cause = s->cause;
 }
 
-static void end_gap(struct session *s, struct moment now)
+static void end_gap(struct session *s, struct moment now, bool resumed)
 {
 	size_t i = 0;
 
+	session_open_gap(s, now, &s->gap);
+	s->gap.resumed = resumed;
 	s->in_gap = false;
-	s->gap.ms = now.ms - s->gap.start;
-	s->stats.gaps++;
-	s->stats.gap_ms += s->gap.ms;
-	while (i < SESSION_GAPS && s->longest[i].ms >= s->gap.ms)
+	s->gaps++;
+	s->gap_ms += s->gap.ms;
+	while (i < SESSION_GAPS && s->longest[i].cause != CAUSE_NONE &&
+	       s->longest[i].ms >= s->gap.ms)
 		i++;
 	if (i == SESSION_GAPS)
 		return;
@@ -155,44 +163,89 @@ static void end_gap(struct session *s, struct moment now)
 	s->longest[i] = s->gap;
 }
 
-/* v2 has a 429 for requests made too often: it says when they may go on. Such
- * a wait is no backoff. Returns ms, or 0 where the policy decides. */
-static uint64_t wait_for_reset(const struct session *s, struct moment now)
+bool session_open_gap(const struct session *s, struct moment now,
+		      struct session_gap *gap)
 {
-	uint64_t unix_now = now.unix_ms / 1000;
-	uint64_t reset = s->head.limit_reset;
+	if (s->in_gap) {
+		*gap = s->gap;
+		gap->ms = now.ms - gap->start;
+	}
+	return s->in_gap;
+}
 
-	if (!s->config.v2 || s->cause != CAUSE_STATUS ||
-	    s->head.status != 429 || !s->head.limit_spent ||
-	    reset <= unix_now || reset - unix_now > RESET_MAX)
-		return 0;
-	return (reset - unix_now) * 1000;
+struct session_coverage session_covers(const struct session *s,
+				       struct moment now)
+{
+	uint64_t end = s->phase == SESSION_OVER ? s->over : now.ms;
+	struct session_coverage c = { .gaps = s->gaps, .gap_ms = s->gap_ms };
+	struct session_gap open;
+
+	if (session_open_gap(s, now, &open)) {
+		c.gaps++;
+		c.gap_ms += open.ms;
+	}
+	c.run = end - s->started;
+	c.before = (s->ever_opened ? s->first : end) - s->started;
+	c.covered = c.run - c.before - c.gap_ms;
+	return c;
+}
+
+/* Seconds from now until a time that the server named: by its own clock, which
+ * its Date tells, else by ours. */
+static uint64_t until(const struct session *s, struct moment now, uint64_t time)
+{
+	uint64_t here = s->head.date != 0 ? s->head.date : now.unix_ms / 1000;
+
+	return time > here ? time - here : 0;
+}
+
+/* v2 has a 429 for requests made too often: it says when they may go on. Such
+ * a wait is no backoff, but where it comes again it is at least one. */
+static uint64_t wait_for_reset(struct session *s, struct moment now)
+{
+	uint64_t seconds = until(s, now, s->head.limit_reset);
+	bool again = s->was_reset;
+	uint64_t wait;
+
+	s->was_reset = s->config.v2 && s->cause == CAUSE_STATUS &&
+		       s->head.status == 429 && s->head.limit_spent &&
+		       seconds > 0 && seconds <= RESET_MAX;
+	if (s->was_reset && !again)
+		return seconds * 1000;
+	wait = backoff_next(&s->backoff, s->verdict, now.ms);
+	return s->was_reset && seconds * 1000 > wait ? seconds * 1000 : wait;
+}
+
+static uint64_t next_wait(struct session *s, struct moment now)
+{
+	uint64_t wait = wait_for_reset(s, now);
+	uint64_t told = until(s, now, s->head.retry_at);
+	int status = s->cause == CAUSE_STATUS ? s->head.status : 0;
+
+	if (s->head.retry_after > told)
+		told = s->head.retry_after;
+	return status == 420 || status == 429 || status == 503
+		   ? backoff_retry_after(wait, told)
+		   : wait;
 }
 
 static enum session_event finish(struct session *s, struct moment now)
 {
-	bool asked = s->cause == CAUSE_STATUS && s->head.status != 0;
-
 	s->ending = false;
 	if (s->cause == CAUSE_EOF && s->phase == SESSION_BODY &&
 	    !http_body_may_end(&s->body))
 		s->cause = CAUSE_CUT;
-	s->verdict = judge(s);
-	s->wait = wait_for_reset(s, now);
-	if (s->wait == 0)
-		s->wait = backoff_next(&s->backoff, s->verdict, now.ms);
-	if (asked && (s->head.status == 420 || s->head.status == 429 ||
-		      s->head.status == 503))
-		s->wait = backoff_retry_after(s->wait, s->head.retry_after);
-	if (s->phase == SESSION_BODY)
-		s->stats.connected_ms += now.ms - s->opened;
+	s->verdict = judge(s, now);
+	s->wait = next_wait(s, now);
 	s->due = now.ms + s->wait;
-	if (s->verdict == BACKOFF_FATAL || s->verdict == BACKOFF_COMPLETE) {
-		s->phase = SESSION_OVER;
-		if (s->in_gap)
-			end_gap(s, now);
-	} else {
+	if (s->verdict != BACKOFF_COMPLETE)
 		begin_gap(s, now);
+	if (s->verdict == BACKOFF_FATAL || s->verdict == BACKOFF_COMPLETE) {
+		if (s->in_gap)
+			end_gap(s, now, false);
+		s->phase = SESSION_OVER;
+		s->over = now.ms;
+	} else {
 		s->phase = SESSION_WAIT;
 	}
 	return SESSION_ENDED;
@@ -210,26 +263,37 @@ enum session_event session_tick(struct session *s, struct moment now)
 	} else if (now.ms >= s->due) {
 		if (s->phase == SESSION_WAIT) {
 			s->phase = SESSION_CONNECT;
+			s->patience = SESSION_ATTEMPT;
 			s->due = now.ms + SESSION_ATTEMPT;
 			return SESSION_DIAL;
 		}
-		session_end(s, s->phase == SESSION_ERROR ? CAUSE_STATUS
-							 : CAUSE_TIMEOUT);
+		session_end(s, s->phase == SESSION_REFUSED ? CAUSE_STATUS
+							   : CAUSE_TIMEOUT);
 	}
 	return SESSION_MORE;
 }
 
-void session_connected(struct session *s)
+void session_connected(struct session *s, struct moment now)
 {
+	uint64_t wait = s->config.stall;
+
+	if (wait < SESSION_ATTEMPT)
+		wait = wait == 0 ? UINT64_MAX - now.ms : SESSION_ATTEMPT;
+	s->patience = wait;
+	s->due = now.ms + wait;
 	s->phase = SESSION_HEAD;
 	s->excerpt_n = 0;
+	s->cut = 0;
 	http_head_init(&s->head);
 }
 
 void session_pause(struct session *s, bool paused, struct moment now)
 {
 	if (s->paused && !paused)
-		s->last_byte = now.ms;
+		s->alive = s->resumed = now.ms;
+	if (paused && !s->behind)
+		s->behind_since = now.ms;
+	s->behind = s->behind || paused;
 	s->paused = paused;
 }
 
@@ -245,12 +309,16 @@ static enum session_event read_head(struct session *s, struct moment now,
 	if (e != HTTP_DONE)
 		return SESSION_MORE;
 	http_body_init(&s->body, &s->head);
-	s->phase = SESSION_ERROR;
+	s->phase = SESSION_REFUSED;
+	s->due = now.ms + SESSION_ATTEMPT;
 	if (s->head.status != 200)
 		return SESSION_MORE;
 	s->phase = SESSION_BODY;
+	if (!s->ever_opened)
+		s->first = now.ms;
 	s->ever_opened = true;
-	s->opened = s->last_byte = now.ms;
+	s->last_byte = s->alive = now.ms;
+	s->behind = s->was_reset = false;
 	s->stats.connects++;
 	lines_init(&s->lines, s->config.tweet_key);
 	withheld_connect(&s->withheld);
@@ -321,25 +389,58 @@ static void take_errors(struct session *s)
 		session_end(s, CAUSE_LIMIT_LINE);
 }
 
-static enum session_event take_message(struct session *s)
+/* How old the tweet was when it came, from the time that its id holds. It is
+ * looked for in one tweet a second: json_find reads the line again. */
+static void take_lag(struct session *s, struct moment now)
 {
-	if (s->line.class == JSON_TWEET) {
-		s->stats.tweets++;
-		if (s->stats.tweets == s->config.count)
-			session_end(s, CAUSE_COUNT);
-		return SESSION_MESSAGE;
-	}
-	s->stats.notices++;
+	static const char *const path[] = { "data", "id", NULL };
+	struct json_value v;
+	uint64_t id, made;
+
+	if (s->lag_at != 0 && now.ms - s->lag_at < LAG_EVERY)
+		return;
+	s->lag_at = now.ms;
+	s->has_lag = json_find((const char *)s->line.p,
+			       path + (s->config.v2 ? 0 : 1), &v) &&
+		     text_to_u64(v.p, v.n, UINT64_MAX, &id);
+	if (!s->has_lag)
+		return;
+	made = (id >> 22) + SNOWFLAKE;
+	s->has_lag =
+	    made <= now.unix_ms + LAG_AHEAD && made + LAG_MAX >= now.unix_ms;
+	s->lag = s->has_lag && made < now.unix_ms ? now.unix_ms - made : 0;
+	if (s->lag > s->max_lag)
+		s->max_lag = s->lag;
+}
+
+/* What a notice means beside being handed on. */
+static void take_meaning(struct session *s)
+{
 	if (s->line.class == JSON_LIMIT)
 		take_limit(s);
 	else if (s->line.class == JSON_DISCONNECT)
 		take_disconnect(s);
 	else if (s->line.class == JSON_OTHER && s->config.v2)
 		take_errors(s);
+}
+
+static enum session_event take_message(struct session *s, struct moment now)
+{
+	if (s->line.class == JSON_TWEET) {
+		take_lag(s, now);
+		s->stats.tweets++;
+		if (s->stats.tweets == s->config.count)
+			session_end(s, CAUSE_COUNT);
+		return SESSION_MESSAGE;
+	}
+	s->stats.notices++;
+	s->stats.deletes += s->line.class == JSON_DELETE;
+	take_meaning(s);
 	return SESSION_MESSAGE;
 }
 
-static enum session_event take_line(struct session *s, enum lines_event e)
+static enum session_event take_line(struct session *s, struct moment now,
+				    enum lines_event e)
 {
 	static const char limit[] = "Exceeded connection limit for user";
 
@@ -350,7 +451,7 @@ static enum session_event take_line(struct session *s, enum lines_event e)
 		s->stats.keepalives++;
 		break;
 	case LINES_MESSAGE:
-		return take_message(s);
+		return take_message(s, now);
 	case LINES_MALFORMED:
 		if (s->line.n >= sizeof limit - 1 &&
 		    memcmp(s->line.p, limit, sizeof limit - 1) == 0)
@@ -364,6 +465,22 @@ static enum session_event take_line(struct session *s, enum lines_event e)
 	return SESSION_MORE;
 }
 
+/* The body is over: what is left of it. Of a line that was cut only the meaning
+ * counts, if all of that came. */
+static enum session_event take_rest(struct session *s, struct moment now)
+{
+	bool proper = s->cause == CAUSE_EOF && http_body_may_end(&s->body);
+	enum lines_event e = lines_end(&s->lines, true, &s->line);
+
+	if (e == LINES_MESSAGE && !proper) {
+		if (s->line.class != JSON_LIMIT)
+			take_meaning(s);
+		e = LINES_MORE;
+	}
+	s->cut = e == LINES_MORE ? s->line.size : 0;
+	return take_line(s, now, e);
+}
+
 /* Decoded bytes of the stream. */
 static enum session_event read_stream(struct session *s, struct moment now,
 				      const struct http_data *data,
@@ -372,16 +489,18 @@ static enum session_event read_stream(struct session *s, struct moment now,
 	enum lines_event e;
 	size_t k;
 
-	s->last_byte = now.ms;
+	s->last_byte = s->alive = now.ms;
+	if (s->behind && now.ms - s->resumed >= LEVEL)
+		s->behind = false;
 	if (s->in_gap) {
-		end_gap(s, now);
+		end_gap(s, now, true);
 		return SESSION_RESUMED;
 	}
 	e = lines_next(&s->lines, data->p, data->n, &k, &s->line);
 	http_body_take(&s->body, k);
 	*used += k;
 	s->stats.bytes += k;
-	return take_line(s, e);
+	return take_line(s, now, e);
 }
 
 static enum session_event read_body(struct session *s, struct moment now,
@@ -394,14 +513,16 @@ static enum session_event read_body(struct session *s, struct moment now,
 	case HTTP_MORE:
 		return SESSION_MORE;
 	case HTTP_DONE:
-		session_end(s, s->phase == SESSION_BODY ? CAUSE_EOF
-							: CAUSE_STATUS);
+		session_end(s, CAUSE_EOF);
 		*used = n; /* what follows a body was not asked for */
 		return SESSION_MORE;
 	case HTTP_ERROR:
 		s->http_error = data.error;
-		session_end(s, s->phase == SESSION_BODY ? CAUSE_PROTOCOL
-							: CAUSE_STATUS);
+		s->head.refused.p = s->body.begin;
+		s->head.refused.n = s->body.line < sizeof s->body.begin
+					? s->body.line
+					: sizeof s->body.begin;
+		session_end(s, CAUSE_PROTOCOL);
 		return SESSION_MORE;
 	case HTTP_DATA:
 		break;
@@ -417,21 +538,23 @@ static enum session_event read_body(struct session *s, struct moment now,
 enum session_event session_next(struct session *s, struct moment now,
 				const unsigned char *in, size_t n, size_t *used)
 {
-	bool stop = s->ending && !reads_on(s);
+	bool stop = s->ending && !causes[s->cause].reads_on;
+	bool last = s->ending && (stop || n == 0);
 	enum session_event e = SESSION_MORE;
 
 	*used = 0;
 	if (s->phase == SESSION_BODY && !stop && lines_pending(&s->lines))
-		e = take_line(s, lines_next(&s->lines, in, 0, used, &s->line));
-	else if (s->phase == SESSION_BODY && !stop && s->ending && n == 0)
-		e = take_line(s, lines_end(&s->lines, &s->line));
+		e = take_line(s, now,
+			      lines_next(&s->lines, in, 0, used, &s->line));
+	else if (s->phase == SESSION_BODY && last)
+		e = take_rest(s, now);
 	if (e != SESSION_MORE)
 		return e;
-	if (stop || (s->ending && n == 0))
+	if (last)
 		return finish(s, now);
 	if (s->phase == SESSION_HEAD)
 		return read_head(s, now, in, n, used);
-	if (s->phase == SESSION_ERROR || s->phase == SESSION_BODY)
+	if (s->phase == SESSION_REFUSED || s->phase == SESSION_BODY)
 		return read_body(s, now, in, n, used);
 	*used = n;
 	return SESSION_MORE;

@@ -13,9 +13,9 @@
 #include "withheld.h"
 
 #define SESSION_EXCERPT 1024   /* bytes of an error's body that are kept */
-#define SESSION_SAID 256       /* bytes of a reason that are kept */
-#define SESSION_GAPS 5         /* the longest ones that are remembered */
-#define SESSION_ATTEMPT 30000u /* connect, handshake and head, in ms */
+#define SESSION_SAID 256       /* bytes of a disconnect message's reason */
+#define SESSION_GAPS 100       /* the longest ones that are remembered */
+#define SESSION_ATTEMPT 30000u /* ms to connect; for a head at least */
 
 struct session_config {
 	const char *tweet_key;
@@ -29,7 +29,8 @@ enum session_phase {
 	SESSION_WAIT,    /* for the next attempt, until due */
 	SESSION_CONNECT, /* the connection is being made */
 	SESSION_HEAD,    /* the request is on its way, a head expected */
-	SESSION_ERROR,   /* the body of an error is being read */
+	SESSION_REFUSED, /* no 200: the body, where it says why, is being read
+			  */
 	SESSION_BODY,
 	SESSION_OVER /* nothing more is to be done */
 };
@@ -39,6 +40,7 @@ enum cause {
 	CAUSE_NONE,
 	CAUSE_NETWORK,     /* names, TCP, TLS: net knows more */
 	CAUSE_CERTIFICATE, /* the same */
+	CAUSE_DATES,       /* the same: its dates and the clock here differ */
 	CAUSE_LOCAL,       /* the same; no other attempt is of use */
 	CAUSE_NO_RESPONSE, /* the connection ended before a head was whole */
 	CAUSE_TIMEOUT,     /* the attempt took too long */
@@ -61,13 +63,21 @@ const char *cause_text(enum cause c);
 
 struct session_stats {
 	uint64_t tweets, notices, malformed, keepalives, bytes, connects;
-	uint64_t gaps, gap_ms, connected_ms;
+	uint64_t deletes; /* of the notices */
 };
 
 struct session_gap {
 	uint64_t start, ms;
-	uint64_t start_unix_ms;
+	uint64_t start_unix_ms; /* by the clock when the gap was noticed */
 	enum cause cause;
+	bool resumed;     /* else it lasts, or lasted to the run's end */
+	bool upper_bound; /* it began in a pause, nobody knows when */
+};
+
+/* What the run covers, in ms: run = covered + gaps + before. */
+struct session_coverage {
+	uint64_t run, covered, before, gap_ms;
+	uint64_t gaps; /* the open one included, as in gap_ms */
 };
 
 enum session_event {
@@ -86,10 +96,16 @@ struct session {
 	uint64_t started; /* the whole run */
 	uint64_t started_unix_ms;
 	uint64_t due;       /* of the wait's end, or of the attempt's */
-	uint64_t opened;    /* this stream */
+	uint64_t patience;  /* ms that this part of the attempt has */
+	uint64_t first;     /* when the first stream began */
 	uint64_t last_byte; /* of a body */
+	uint64_t alive;     /* last_byte, or the end of a pause */
+	uint64_t over;      /* the end of the run, in SESSION_OVER */
 	bool paused;        /* a slow reader makes us wait */
+	bool behind;        /* since a pause the server may be ahead of us */
+	uint64_t behind_since, resumed; /* that pause's begin, the last's end */
 	bool ever_opened, in_gap, ending;
+	bool was_reset; /* the last end was a wait for a limit's reset */
 	struct http_head head;
 	struct http_body body;
 	struct lines lines;
@@ -97,15 +113,19 @@ struct session {
 	struct backoff backoff;
 	struct withheld withheld;
 	struct session_stats stats;
-	struct session_gap gap, longest[SESSION_GAPS];
+	struct session_gap gap, longest[SESSION_GAPS]; /* gap: the last */
+	uint64_t gaps, gap_ms; /* of gaps that are over */
+	bool has_lag;
+	uint64_t lag_at, lag, max_lag; /* ms; lag_at: when it was looked for */
 	char excerpt[SESSION_EXCERPT];
 	size_t excerpt_n;
 	/* Of the last end: */
 	enum cause cause;
-	enum http_error http_error;
+	const char *http_error;  /* and head.refused */
 	uint64_t code;           /* of a disconnect message */
 	char said[SESSION_SAID]; /* its reason, raw */
 	size_t said_n;
+	uint64_t cut; /* bytes of a message that came and are not written */
 	enum backoff_event verdict; /* FATAL and COMPLETE end the session */
 	uint64_t wait;              /* ms until the next attempt */
 };
@@ -121,7 +141,7 @@ enum session_event session_tick(struct session *s, struct moment now);
 uint64_t session_deadline(const struct session *s);
 
 /* The connection is up and the request about to be sent. */
-void session_connected(struct session *s);
+void session_connected(struct session *s, struct moment now);
 
 /* Take in[0..n-1]; *used says how far it went. Returns the next event; line is
  * valid until the next call, and while in stays where it is. With n of 0 the
@@ -130,12 +150,21 @@ enum session_event session_next(struct session *s, struct moment now,
 				const unsigned char *in, size_t n,
 				size_t *used);
 
-/* The connection ended for this cause, of CAUSE_NETWORK, _CERTIFICATE, _LOCAL,
- * _EOF and _STOPPED: session_next then returns what is left, and SESSION_ENDED.
- */
+/* The connection ended for this cause, of CAUSE_NETWORK, _CERTIFICATE, _DATES,
+ * _LOCAL, _EOF and _STOPPED: session_next then returns what is left, and
+ * SESSION_ENDED. One that tells less than another is overruled by it. */
 void session_end(struct session *s, enum cause cause);
 
-/* Output makes us wait, or no longer does: that time is no stall. */
+/* Output makes us wait, or no longer does: that time is no stall. What comes
+ * in the first seconds after it may have been sent long before. */
 void session_pause(struct session *s, bool paused, struct moment now);
+
+/* What the run covers so far, or did. */
+struct session_coverage session_covers(const struct session *s,
+				       struct moment now);
+
+/* The gap that is open, as long as it is now. False if there is none. */
+bool session_open_gap(const struct session *s, struct moment now,
+		      struct session_gap *gap);
 
 #endif

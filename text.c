@@ -122,15 +122,6 @@ bool text_is_digit(int c)
 	return c >= '0' && c <= '9';
 }
 
-int text_hex(int c)
-{
-	if (text_is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool text_is_word(const char *p, size_t n, const char *word)
 {
 	size_t i;

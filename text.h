@@ -40,33 +40,55 @@ bool text_to_u64(const char *p, size_t n, uint64_t max, uint64_t *v);
 /* ASCII alone, whatever the locale. */
 char text_lower(char c);
 bool text_is_digit(int c);
-int text_hex(int c); /* the value of a hexadecimal digit, or -1 */
+
+/* The value of a hexadecimal digit, or -1. */
+static inline int text_hex(int c)
+{
+	int letter = c | 32;
+
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+}
 
 /* Is p[0..n-1] the word, ASCII case ignored? */
 bool text_is_word(const char *p, size_t n, const char *word);
 
-/* Bytes of the UTF-8 character that p[0..n-1] begins with (RFC 3629: no
- * overlong form, no surrogate, at most U+10FFFF); 0 if it is none, or is cut
- * off. */
+/* How many of p[0..n-1] begin a UTF-8 character (RFC 3629: no overlong form, no
+ * surrogate, at most U+10FFFF); *size: the bytes that it has in all, or 0 if no
+ * character begins with p[0]. */
+static inline size_t text_utf8_begin(const unsigned char *p, size_t n,
+				     size_t *size)
+{
+	unsigned char c = n > 0 ? p[0] : 0xff;
+	unsigned char low = 0x80, high = 0xbf;
+	size_t i;
+
+	*size = c < 0x80               ? 1
+		: c < 0xc2 || c > 0xf4 ? 0
+		: c < 0xe0             ? 2
+		: c < 0xf0             ? 3
+				       : 4;
+	if (c == 0xe0 || c == 0xf0)
+		low = c == 0xe0 ? 0xa0 : 0x90;
+	else if (c == 0xed || c == 0xf4)
+		high = c == 0xed ? 0x9f : 0x8f;
+	for (i = *size > 0; i < *size && i < n; i++) {
+		if (p[i] < low || p[i] > high)
+			break;
+		low = 0x80;
+		high = 0xbf;
+	}
+	return i;
+}
+
+/* Bytes of the UTF-8 character that p[0..n-1] begins with; 0 if it is none, or
+ * is cut off. */
 static inline size_t text_utf8(const unsigned char *p, size_t n)
 {
-	unsigned c;
-	size_t size, i;
+	size_t size;
 
-	if (n == 0 || p[0] < 0x80)
-		return n == 0 ? 0 : 1;
-	size = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	if (n < size)
-		return 0;
-	for (i = 1; i < size; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	c = (unsigned)p[0] << 8 | p[1];
-	if (c < 0xc280 || (c >= 0xe000 && c < 0xe0a0) ||
-	    (c >= 0xeda0 && c < 0xee00) || (c >= 0xf000 && c < 0xf090) ||
-	    c >= 0xf490)
-		return 0;
-	return size;
+	return text_utf8_begin(p, n, &size) == size ? size : 0;
 }
 
 /* Is p[0..n-1] UTF-8 without control characters? */

@@ -7,16 +7,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#define TEST_SECONDS 10
 
 static struct options opt;
 static struct request request;
@@ -32,7 +32,7 @@ static void use_keys(const struct keys *k)
 			       k->value[KEY_TOKEN], k->value[KEY_TOKEN_SECRET]);
 	} else if (request.auth == AUTH_BEARER) {
 		request_bearer(&request, k->value[KEY_BEARER]);
-	} else {
+	} else if (request.auth == AUTH_BASIC) {
 		request_basic(&request, k->value[KEY_USER],
 			      k->value[KEY_PASSWORD]);
 	}
@@ -41,58 +41,58 @@ static void use_keys(const struct keys *k)
 /* What a new user reads first. */
 __attribute__((noreturn)) static void no_keys(void)
 {
-	static const char *const need[] = {
-		[AUTH_OAUTH1] = ("    consumer_key, consumer_secret, "
-				 "access_token, access_token_secret"),
-		[AUTH_BEARER] = "    bearer_token",
-		[AUTH_BASIC] = "    user, password",
-	};
+	static const char oauth1[] = "consumer_key, consumer_secret, "
+				     "access_token, access_token_secret";
 
-	fprintf(stderr,
-		"tstream: no credentials. Needed, as lines of `name: value':\n"
-		"%s\n"
-		"in a file given by -k or called keys.yaml (chmod 600), or in "
-		"the environment\n"
-		"under the same names in capitals%s. The service's developer\n"
-		"portal gives them. To see the program work without any: "
-		"make demo\n",
-		need[request.auth],
-		request.auth == AUTH_BASIC ? ", BASIC_USER and BASIC_PASSWORD"
-					   : "");
-	exit(EXIT_USAGE);
+	usage_error("no credentials. Needed, as lines of `name: value':\n"
+		    "    %s\n"
+		    "in a file given by -k or called keys.yaml (chmod 600), or "
+		    "in the environment\n"
+		    "under %s. The service's developer\n"
+		    "portal gives them. To see the program work without any: "
+		    "make demo",
+		    request.auth == AUTH_OAUTH1   ? oauth1
+		    : request.auth == AUTH_BEARER ? "bearer_token"
+						  : "user, password",
+		    request.auth == AUTH_BASIC ? "BASIC_USER and BASIC_PASSWORD"
+					       : "the same names in capitals");
 }
 
+/* From the file of -k, else the environment, else ./keys.yaml. The environment
+ * is wiped whatever is used. */
 static void load_keys(void)
 {
 	static const unsigned sets[] = {
 		[AUTH_OAUTH1] = KEYS_OAUTH1,
 		[AUTH_BEARER] = KEYS_BEARER,
 		[AUTH_BASIC] = KEYS_BASIC,
+		[AUTH_NONE] = 0,
 	};
 	static struct keys keys;
+	const unsigned set = sets[request.auth];
+	const unsigned found = keys_environment(&keys);
 	const char *source = opt.keys_file;
-	bool ok, others = false;
-	char why[256];
+	bool others = false;
+	char why[1024];
 	struct text error;
 
-	if (request.auth == AUTH_NONE)
-		return;
 	text_init(&error, why, sizeof why);
-	if (!keys_environment(&keys, sets[request.auth]) || source != NULL) {
-		if (source == NULL && access("keys.yaml", F_OK) < 0)
+	if ((found & KEYS_BEARER & ~set) != 0)
+		log_line(LOG_INFO, "BEARER_TOKEN is set and not used: it is "
+				   "for --v2 or --auth bearer");
+	if (source == NULL && (found & set) == 0)
+		source = "keys.yaml";
+	if (set != 0 && source != NULL) {
+		if (source != opt.keys_file && access(source, F_OK) < 0)
 			no_keys();
-		source = source != NULL ? source : "keys.yaml";
 		explicit_bzero(&keys, sizeof keys);
-		ok = keys_read(&keys, source, &error, &others);
-		if (!ok)
+		if (!keys_read(&keys, source, &error, &others))
 			usage_error("credentials: %s: %s", source, why);
 	}
-	ok = keys_complete(&keys, sets[request.auth], source, &error);
-	if (ok)
-		use_keys(&keys);
-	explicit_bzero(&keys, sizeof keys);
-	if (!ok)
+	if (!keys_complete(&keys, set, source, &error))
 		usage_error("credentials: %s", why);
+	use_keys(&keys);
+	explicit_bzero(&keys, sizeof keys);
 	if (others)
 		log_line(LOG_INFO, "%s can be read by others: chmod 600 %s",
 			 source, source);
@@ -147,6 +147,56 @@ static void harden(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+struct place {
+	const char *what, *file; /* file: NULL if there is none */
+	const char *name;        /* of one that does not exist, in its folder */
+	struct stat st;          /* its own, or its folder's */
+};
+
+/* Is there a regular file, or may one be made? */
+static bool find_place(struct place *p)
+{
+	const char *slash = strrchr(p->file, '/');
+	char folder[PATH_MAX];
+
+	p->name = "";
+	if (stat(p->file, &p->st) == 0)
+		return S_ISREG(p->st.st_mode);
+	p->name = slash == NULL ? p->file : slash + 1;
+	snprintf(folder, sizeof folder, "%.*s.", (int)(p->name - p->file),
+		 p->file);
+	return stat(folder, &p->st) == 0;
+}
+
+/* Refuse to write to a file that is another of these as well, before any is
+ * opened: the one would destroy what the other holds. */
+static void refuse_same_file(void)
+{
+	struct place all[] = {
+		{ .what = "stdout" },
+		{ .what = "-n", .file = opt.notices_file },
+		{ .what = "--report", .file = opt.report_file },
+		{ .what = "-k",
+		  .file = opt.keys_file ? opt.keys_file : "keys.yaml" },
+	};
+	size_t i, j, n = 0;
+
+	all[0].name = "";
+	if (fstat(STDOUT_FILENO, &all[0].st) == 0 && S_ISREG(all[0].st.st_mode))
+		n = 1;
+	for (i = 1; i < sizeof all / sizeof all[0]; i++) {
+		if (all[i].file == NULL || !find_place(&all[i]))
+			continue;
+		for (j = 0; j < n; j++)
+			if (all[j].st.st_dev == all[i].st.st_dev &&
+			    all[j].st.st_ino == all[i].st.st_ino &&
+			    strcmp(all[j].name, all[i].name) == 0)
+				usage_error("%s and %s are the same file",
+					    all[j].what, all[i].what);
+		all[n++] = all[i];
+	}
+}
+
 static void open_outputs(void)
 {
 	const char *file = opt.notices_file;
@@ -160,7 +210,9 @@ static void open_outputs(void)
 			      O_NONBLOCK | O_NOCTTY,
 			  0666);
 		if (fd < 0)
-			usage_error("-n: %s: %s", file, strerror(errno));
+			usage_error("-n: %s: %s", file,
+				    errno == ENXIO ? "nobody reads this FIFO"
+						   : strerror(errno));
 		if (!output_init(&wheel.notices, fd, opt.buffer))
 			usage_error("--buffer: there is no memory for it");
 		wheel.has_notices = true;
@@ -187,34 +239,26 @@ static void die_by(int number)
 }
 
 /* At the end: the statistics, what was missed, the report. */
-static bool conclude(int fd)
+static void conclude(enum loop_end end)
 {
+	static const char *const ends[] = {
+		[LOOP_OUTPUT] = "the output failed",
+		[LOOP_READER_GONE] = "the reader of stdout went away",
+	};
+	struct coverage *c = &wheel.coverage;
 	struct moment now = loop_now();
 
-	coverage_stats(&wheel.coverage);
-	coverage_log(&wheel.coverage, now);
-	if (fd < 0 || coverage_write(&wheel.coverage, fd, now))
-		return true;
-	log_line(LOG_ERROR, "--report: %s: %s", opt.report_file,
-		 strerror(errno));
-	return false;
-}
-
-static int open_report(void)
-{
-	int fd = -1;
-
-	if (opt.report_file != NULL)
-		fd = open(opt.report_file,
-			  O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-	if (opt.report_file != NULL && fd < 0)
-		usage_error("--report: %s: %s", opt.report_file,
-			    strerror(errno));
-	return fd;
+	c->ended =
+	    ends[end] != NULL ? ends[end] : cause_text(wheel.session.cause);
+	coverage_stats(c, now);
+	coverage_log(c, now);
+	coverage_write(c, now);
 }
 
 static void set_up(int argc, char **argv)
 {
+	struct stat out;
+
 	check_descriptors();
 	harden();
 	/* Before there is anything that its processes should not know. */
@@ -222,20 +266,16 @@ static void set_up(int argc, char **argv)
 		usage_error("cannot start the look-up process: %s",
 			    strerror(errno));
 	options_parse(&opt, &request, argc, argv);
-	opt.loop.live = isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO) &&
-			!opt.quiet && !opt.test;
+	/* a pipe's reader may write to the same terminal */
+	opt.loop.live = isatty(STDERR_FILENO) &&
+			fstat(STDOUT_FILENO, &out) == 0 &&
+			S_ISREG(out.st_mode) && !opt.quiet && !opt.test;
 	log_init(opt.quiet     ? LOG_ERROR
 		 : opt.verbose ? LOG_DEBUG
 			       : LOG_INFO,
 		 opt.loop.live, &request.secrets);
-	if (opt.both)
-		log_line(LOG_INFO, "-t and -f together: tweets that match "
-				   "either come; one of both makes sampling "
-				   "easier to reason about");
-	if (opt.test) {
-		opt.loop.discard = true;
-		opt.loop.session.duration = 1000 * TEST_SECONDS;
-	}
+	options_notes(&request);
+	refuse_same_file();
 	load_keys();
 	/* With the longest time: what fits now always will. */
 	if (!request_build(&request, "0123456789abcdef0123456789abcdef",
@@ -257,7 +297,12 @@ static void set_up(int argc, char **argv)
 /* What is not needed any more is given up. */
 static void shut_in(void)
 {
-	const struct sandbox_needs needs = { .port = request.url.port };
+	const bool replaces =
+	    wheel.coverage.report[0] != '\0' && wheel.coverage.direct < 0;
+	const struct sandbox_needs needs = {
+		.port = request.url.port,
+		.write = { replaces ? wheel.coverage.report : NULL },
+	};
 	struct sandbox s = sandbox_enter(&needs);
 
 	if (!s.calls)
@@ -269,33 +314,54 @@ static void shut_in(void)
 			 s.landlock == 0 ? "is missing" : "is too old");
 }
 
+/* The one sentence of --test. */
+static void tell_test(void)
+{
+	const struct session *s = &wheel.session;
+	uint64_t seconds = (loop_now().ms - s->started + 500) / 1000;
+
+	if (s->ever_opened) {
+		printf("works: %llu tweets",
+		       (unsigned long long)s->stats.tweets);
+		if (request.get && s->stats.notices > 0)
+			printf(" and %llu other messages",
+			       (unsigned long long)s->stats.notices);
+		printf(" in %llu s\n", (unsigned long long)seconds);
+	} else if (s->head.status != 0) {
+		printf("does not work: HTTP status %d\n", s->head.status);
+	} else {
+		printf("does not work: %s\n", wheel.net.error[0] != '\0'
+						  ? wheel.net.error
+						  : cause_text(s->cause));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	enum loop_end end;
-	bool written;
-	int fd;
 
 	set_up(argc, argv);
-	fd = open_report();
+	if (opt.report_file != NULL &&
+	    !coverage_open(&wheel.coverage, opt.report_file))
+		usage_error("--report: %s: %s", opt.report_file,
+			    strerror(errno));
 	loop_signals();
 	shut_in();
 	end = loop_run(&wheel);
 	loop_refused(&wheel);
-	if (end == LOOP_READER_GONE) {
-		log_end();
-		die_by(SIGPIPE);
-	}
-	written = conclude(fd);
+	if (end == LOOP_DONE && !wheel.session.ever_opened)
+		log_line(LOG_ERROR, "there was no stream in all that time");
+	conclude(end);
 	loop_refused(&wheel);
 	if (opt.test)
-		printf("%llu\n",
-		       (unsigned long long)wheel.session.stats.tweets);
+		tell_test();
 	log_end();
 	if (wheel.signal != 0)
 		die_by(wheel.signal);
-	if (end == LOOP_OUTPUT || !written)
+	if (end == LOOP_READER_GONE)
+		die_by(SIGPIPE);
+	if (end == LOOP_OUTPUT || wheel.coverage.report_failed)
 		return EXIT_OUTPUT;
-	if (opt.test)
-		return wheel.session.ever_opened ? EXIT_DONE : EXIT_FATAL;
-	return end == LOOP_FATAL ? EXIT_FATAL : EXIT_DONE;
+	return end == LOOP_FATAL || !wheel.session.ever_opened ? EXIT_FATAL
+							       : EXIT_DONE;
 }

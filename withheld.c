@@ -2,19 +2,24 @@
 
 #include <string.h>
 
+static uint64_t add(uint64_t a, uint64_t b)
+{
+	return a + b < a ? UINT64_MAX : a + b;
+}
+
 uint64_t withheld_sum(const struct withheld *w)
 {
 	uint64_t sum = w->before_sum;
 	size_t i;
 
 	for (i = 0; i < w->n; i++)
-		sum += w->counter[i];
+		sum = add(sum, w->counter[i]);
 	return sum;
 }
 
 uint64_t withheld_min(const struct withheld *w)
 {
-	return w->before_max + (w->n > 0 ? w->counter[w->n - 1] : 0);
+	return add(w->before_max, w->n > 0 ? w->counter[w->n - 1] : 0);
 }
 
 void withheld_connect(struct withheld *w)

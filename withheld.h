@@ -25,7 +25,7 @@ void withheld_connect(struct withheld *w);
 /* A limit notice with this track value. */
 void withheld_notice(struct withheld *w, uint64_t track);
 
-/* The estimate: the sum of all counters' last values. */
+/* The estimate: the sum of all counters' last values. Sums stop at 2^64-1. */
 uint64_t withheld_sum(const struct withheld *w);
 
 /* A proven lower bound: the sum of each connection's largest value. */

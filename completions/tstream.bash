@@ -1,22 +1,29 @@
 # bash completion for tstream(1)
 _tstream() {
-	local cur=$2 prev=$3
+	local cur=$2 option=$3
 	COMPREPLY=()
-	case $prev in
+	# Bash takes --option=value for three words.
+	if [[ $cur == = ]]; then
+		cur=
+	elif [[ $option == = ]]; then
+		option=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+	case $option in
 	-k | --keys | -n | --notices | --cafile | --report)
-		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
-		return ;;
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	--auth)
-		mapfile -t COMPREPLY < <(compgen -W 'oauth1 bearer basic none' -- "$cur")
-		return ;;
+		mapfile -t COMPREPLY < <(compgen -W 'oauth1 bearer basic none' -- "$cur") ;;
 	-t | --track | -f | --follow | -l | --locations | -p | --param | -u | \
 		--url | -c | --count | -d | --duration | -s | --stats | --stall | \
-		--buffer | --tweet-key | -H | --header)
-		return ;;
+		--buffer | --tweet-key | -H | --header) ;;
+	-h | --help)
+		mapfile -t COMPREPLY < <(compgen -W 'all' -- "$cur") ;;
+	*)
+		mapfile -t COMPREPLY < <(compgen -W '--track --follow --locations
+			--param --v2 --url --keys --dry-run --notices --count
+			--duration --test --report --stats --quiet --verbose --help
+			--version --get --auth --header --cafile --stall --tweet-key
+			--buffer' -- "$cur") ;;
 	esac
-	mapfile -t COMPREPLY < <(compgen -W '--track --follow --locations --param
-		--url --keys --notices --count --duration --test --cafile --stall
-		--buffer --v2 --get --auth --tweet-key --header --dry-run --report
-		--stats --quiet --verbose --help --version' -- "$cur")
 }
 complete -o filenames -F _tstream tstream

@@ -22,7 +22,8 @@ int main(int argc, char **argv)
 		for (turn = 0; turn < 40; turn++) {
 			for (i = 0; i < n;) {
 				json_init(&s, "text");
-				i += json_scan(&s, data + i, n - i);
+				json_scan(&s, data + i, n - i);
+				i += s.at;
 				if (s.place != JSON_DONE)
 					return 1;
 				good++;

@@ -46,6 +46,7 @@ class Runner:
     def __init__(self, keys_file, authority, tmp_path):
         self.keys_file, self.authority = keys_file, authority
         self.cwd = tmp_path
+        self.running = []
 
     def command(self, *args, keys=True):
         words = [str(BINARY)]
@@ -58,8 +59,14 @@ class Runner:
         how.setdefault("stdout", subprocess.PIPE)
         how.setdefault("stderr", subprocess.PIPE)
         how.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.Popen(self.command(*args, keys=keys), cwd=self.cwd,
-                                env=clean_environment(env), **how)
+        return self.started(subprocess.Popen(
+            self.command(*args, keys=keys), cwd=self.cwd,
+            env=clean_environment(env), **how))
+
+    def started(self, process):
+        """It is ended with the test, should that fail in between."""
+        self.running.append(process)
+        return process
 
     def __call__(self, *args, timeout=30, **how):
         """Run to the end; returns what subprocess.run does."""
@@ -76,9 +83,18 @@ class Runner:
             p.args, p.returncode, out, (err or b"").decode())
 
 
+    def end(self):
+        for p in self.running:
+            if p.poll() is None:
+                p.kill()
+                p.wait()
+
+
 @pytest.fixture
 def tstream(keys_file, authority, tmp_path):
-    return Runner(keys_file, authority, tmp_path)
+    runner = Runner(keys_file, authority, tmp_path)
+    yield runner
+    runner.end()
 
 
 def stats(stderr):
@@ -90,3 +106,5 @@ def stats(stderr):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "torture: takes minutes; make torture")
+    config.addinivalue_line("markers", "interop: needs other people's servers "
+                            "and npm's packages; make interop")

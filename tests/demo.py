@@ -1,7 +1,9 @@
 """`make demo`: a local HTTPS server that speaks the streaming protocol, and
-tstream streaming from it for some 15 seconds. What tstream writes to stdout and
-stderr is shown as it comes; lines of the server begin with #."""
+tstream streaming from it for 15 seconds. What tstream writes to stdout and
+stderr is shown as it comes; lines of the server begin with #. At the end what
+the server sent and what tstream's report says it got are compared."""
 
+import collections
 import json
 import pathlib
 import subprocess
@@ -42,7 +44,11 @@ def say(text):
 class Service:
     def __init__(self):
         self.validator = peer.Validator(peer.KEYS)
-        self.sent = self.streams = 0
+        self.sent = collections.Counter()
+
+    def send(self, c, kind, line):
+        c.send(peer.chunk(line + b"\r\n"))
+        self.sent[kind] += 1
 
     def __call__(self, c):
         request = c.request()
@@ -52,27 +58,36 @@ class Service:
             say("signature refused")
             c.send(peer.response(b"401 Unauthorized", b"bad signature"))
             return
-        self.streams += 1
+        self.sent["connects"] += 1
         say(f"{request.method} {request.target} {request.body.decode()}")
         say("signature verified by oauthlib; the stream begins")
         c.send(peer.HEAD)
         limits = iter([(7, 3), (9, 5)])
-        for i in range(12 if self.streams == 1 else 8):
+        first = self.sent["connects"] == 1
+        for i in range(12 if first else 8):
             time.sleep(0.5)
-            c.send(peer.chunk(tweet(self.sent) + b"\r\n"))
-            self.sent += 1
+            self.send(c, "tweets", tweet(self.sent["tweets"]))
             if i % 4 == 2:
-                c.send(peer.chunk(b"\r\n"))
+                self.send(c, "keepalives", b"")
             if i % 5 == 3:
                 for track in next(limits, ()):
-                    c.send(peer.chunk(b'{"limit":{"track":%d}}\r\n' % track))
-        if self.streams == 1:
+                    self.send(c, "notices", b'{"limit":{"track":%d}}' % track)
+        if first:
             say("sends a disconnect message and closes")
-            c.send(peer.chunk(b'{"disconnect":{"code":4,"reason":"stall"}}\r\n'))
+            self.send(c, "notices", b'{"disconnect":{"code":4,"reason":"stall"}}')
             c.wait_closed()
         else:
             say("stays silent; tstream stops by itself (-d)")
             c.wait_closed(60)
+
+
+def compare(sent, report):
+    """Say what was sent and what came; True if it is the same."""
+    came = {kind: report[kind] for kind in sent}
+    say("sent     " + ", ".join(f"{n} {kind}" for kind, n in sent.items()))
+    say("tstream  " + ", ".join(f"{n} {kind}" for kind, n in came.items()))
+    say("these are equal" if came == sent else "THESE DIFFER")
+    return came == sent
 
 
 def main():
@@ -83,14 +98,17 @@ def main():
         keys.write_text(peer.keys_text())
         keys.chmod(0o600)
         context = peer.tls_context(authority.server())
-        with peer.Server(Service(), context) as server:
+        service = Service()
+        with peer.Server(service, context) as server:
             url = server.url("/1.1/statuses/filter.json")
             say(f"listens at {url}, TLS by OpenSSL")
             command = [sys.argv[1], "-k", str(keys), "--cafile",
                        str(authority.file), "-u", url, "-t", "wahl,snow,café",
-                       "-d", "13"]
+                       "-d", "15", "--report", str(folder / "report.json")]
             say("runs " + " ".join(command))
-            return subprocess.run(command).returncode
+            status = subprocess.run(command).returncode
+        report = json.loads((folder / "report.json").read_text())
+        return status if compare(dict(service.sent), report) else 1
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
  * anywhere, gives the same output and verdict, and independent judges agree
  * with it. Pieces lie against a page that cannot be touched, behind them or
  * before. */
-#include "../json_fast.h"
 #include "../keys.h"
 #include "../request.h"
 #include "../resolve.h"
@@ -52,52 +51,30 @@ static size_t piece(size_t left, size_t step)
 static void run_json(const uint8_t *p, size_t n, size_t step)
 {
 	static struct json_scan s;
-	size_t at = 0, size, k;
+	size_t come = 0, before;
 	unsigned char *b;
 	int judge;
 
 	json_init(&s, "text");
-	while (at < n && s.place != JSON_FAILED) {
-		size = piece(n - at, step);
-		b = place(p + at, size);
-		k = json_scan(&s, b, size);
-		CHECK(k <= size && (k > 0 || s.place == JSON_FAILED));
-		at += k;
+	while (come < n && s.place != JSON_FAILED) {
+		come += piece(n - come, step);
+		b = place(p, come);
+		do
+			before = s.at;
+		while (json_scan(&s, b, come));
+		CHECK(s.at >= before && s.at <= come);
+		CHECK(s.place == JSON_FAILED || come - s.at <= 5);
 	}
-	put(&at, sizeof at);
+	put(&s.at, sizeof s.at);
 	put(&s.place, sizeof s.place);
 	put(&s.error, sizeof s.error);
 	put(&s.found, sizeof s.found);
 	judge = oracle_json(p, n);
 	if (judge == ORACLE_REFUSES)
-		CHECK(s.place != JSON_DONE || at < n);
+		CHECK(s.place != JSON_DONE || s.at < n);
 	else if (judge != ORACLE_SILENT)
-		CHECK(s.place == JSON_DONE && at == n &&
+		CHECK(s.place == JSON_DONE && s.at == n &&
 		      (int)json_class(&s) == judge);
-}
-
-/* What vector instructions say is what the portable forms say. */
-static void run_vectors(const uint8_t *p, size_t n, size_t step)
-{
-	static struct json_seen e;
-	unsigned char *b = place(p, n);
-	unsigned fast, slow;
-	size_t i, k;
-
-	(void)step;
-	for (i = 0; i + 2 * JSON_SEEN_MAX < n; i++) {
-		fast = json_text32(b + i);
-		slow = json_text32_portable(b + i);
-		CHECK(fast == slow || (slow > 32 && fast >= 29 && fast < 32));
-		CHECK(json_digits16(b + i) == json_digits16_portable(b + i));
-		CHECK(json_unicode30(b + i) == json_unicode30_portable(b + i));
-		fast = json_special32(b + i);
-		CHECK((fast & -fast) == json_special32_portable(b + i));
-		k = 1 + b[i] % JSON_SEEN_MAX;
-		json_remember(&e, b + i + k, (unsigned)k);
-		CHECK(json_is_seen(b + i, &e) ==
-		      (memcmp(b + i, b + i + k, k) == 0));
-	}
 }
 
 /* A line as it stands: what is delivered must be what was sent. */
@@ -136,15 +113,21 @@ static void run_lines(const uint8_t *p, size_t n, size_t step)
 		} while (e != LINES_MORE);
 		CHECK(from == size && !lines_pending(&l));
 	}
-	e = lines_end(&l, &line);
+	e = lines_end(&l, n % 2 == 0, &line);
 	put(&e, sizeof e);
+	put(&line.size, sizeof line.size);
+	if (e == LINES_MESSAGE) {
+		CHECK(n % 2 == 0 &&
+		      oracle_json(line.p, line.n) != ORACLE_REFUSES);
+		put(line.p, line.n);
+	}
 }
 
 static void run_head(const uint8_t *p, size_t n, size_t step)
 {
 	static struct http_head h;
 	enum http_event e = HTTP_MORE;
-	enum http_error error = HTTP_OK;
+	const char *error = NULL;
 	size_t at = 0, size, used, from;
 	unsigned char *b;
 	int status;
@@ -166,7 +149,8 @@ static void run_head(const uint8_t *p, size_t n, size_t step)
 		return;
 	put(&at, sizeof at);
 	put(&h.status, sizeof h.status);
-	put(h.location, strlen(h.location));
+	if (h.field[HTTP_LOCATION].n > 0)
+		put(h.field[HTTP_LOCATION].p, h.field[HTTP_LOCATION].n);
 	CHECK(h.status >= 200 && h.status <= 999);
 	if (h.interim == 0 && oracle_head(p, at, &status))
 		CHECK(status == h.status);
@@ -185,7 +169,7 @@ static void run_body(const uint8_t *p, size_t n, size_t step)
 	unsigned char *b;
 
 	http_body_init(&body, &h);
-	d.error = HTTP_OK;
+	d.error = NULL;
 	while (at < n && (e == HTTP_MORE || e == HTTP_DATA)) {
 		size = piece(n - at, step);
 		b = place(p + at, size);
@@ -212,8 +196,8 @@ static void run_body(const uint8_t *p, size_t n, size_t step)
 	if (body.place != BODY_DONE)
 		return;
 	put(&at, sizeof at);
-	if (body.line > 1 || memchr(p, '\t', at) != NULL)
-		return; /* trailers: more than the last line's CR */
+	if (body.line > 2 || memchr(p, '\t', at) != NULL)
+		return; /* trailers: more than the last CRLF */
 	CHECK(oracle_chunks(p, at, theirs, &other));
 	CHECK(k == other && memcmp(ours, theirs, k) == 0);
 }
@@ -246,7 +230,7 @@ static void run_session(const uint8_t *p, size_t n, size_t step)
 	session_init(&s, &config, (struct moment){ 1000, 1700000000000 });
 	CHECK(session_tick(&s, (struct moment){ 1000, 1700000001000 }) ==
 	      SESSION_DIAL);
-	session_connected(&s);
+	session_connected(&s, (struct moment){ 1000, 1700000001000 });
 	while (e != SESSION_ENDED) {
 		size = piece(n - at, step);
 		b = place(in + at, size);
@@ -283,13 +267,19 @@ static void run_keys(const uint8_t *p, size_t n, size_t step)
 	static struct keys k;
 	char why[256];
 	struct text t;
-	unsigned char *b = place(p, n);
+	static uint8_t copy[65536];
+	unsigned char *b;
 	int i;
 
 	(void)step;
+	if (n >= sizeof copy)
+		return;
+	memcpy(copy, p, n);
+	copy[n] = '\0';
+	b = place(copy, n + 1);
 	memset(&k, 0, sizeof k);
 	text_init(&t, why, sizeof why);
-	keys_parse(&k, (const char *)b, n, &t);
+	keys_parse(&k, (char *)b, n, &t);
 	keys_complete(&k, KEYS_OAUTH1, "FILE", &t);
 	CHECK(!t.full);
 	for (i = 0; i < KEYS; i++) {
@@ -365,11 +355,11 @@ static const struct target {
 	const char *name;
 	void (*run)(const uint8_t *p, size_t n, size_t step);
 } targets[] = {
-	{ "json", run_json },     { "vectors", run_vectors },
-	{ "lines", run_lines },   { "head", run_head },
-	{ "body", run_body },     { "session", run_session },
-	{ "keys", run_keys },     { "url", run_url },
-	{ "answer", run_answer }, { "roots", run_roots },
+	{ "json", run_json },       { "lines", run_lines },
+	{ "head", run_head },       { "body", run_body },
+	{ "session", run_session }, { "keys", run_keys },
+	{ "url", run_url },         { "answer", run_answer },
+	{ "roots", run_roots },
 };
 
 static const struct target *target;

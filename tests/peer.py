@@ -18,9 +18,9 @@ from oauthlib.oauth1 import RequestValidator, SignatureOnlyEndpoint
 
 KEYS = {
     "client_key": "c-key+/=%",
-    "client_secret": "c-secret&~ä",
+    "client_secret": "c-secret&~!",
     "resource_owner_key": "807095-token",
-    "resource_owner_secret": "t-secret/ 'x'",
+    "resource_owner_secret": "t-secret/'x'",
 }
 
 

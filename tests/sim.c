@@ -18,11 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,14 +89,15 @@ static struct reader {
 	bool ready; /* the last poll said so */
 } readers[2];
 
-static int broken;          /* errno of all writes from now on, or 0 */
-static uint64_t breaks_at;  /* when that begins */
-static bool no_nowait;      /* a kernel before 6.4 */
-static bool slow;           /* the reader sleeps for long */
-static unsigned spins;      /* polls without any progress */
-static uint64_t moved;      /* what was done since the last poll */
-static uint64_t waits_said; /* log lines that announce an attempt */
-static double last_said;    /* seconds */
+static int broken;                /* errno of all writes from now on, or 0 */
+static uint64_t breaks_at;        /* when that begins */
+static enum nowait_kind out_kind; /* of both outputs */
+static bool cuts;                 /* writes end anywhere, as on a terminal */
+static bool slow;                 /* the reader sleeps for long */
+static unsigned spins;            /* polls without any progress */
+static uint64_t moved;            /* what was done since the last poll */
+static uint64_t waits_said;       /* log lines that announce an attempt */
+static double last_said;          /* seconds */
 
 static void expect(struct reader *r, const char *p, size_t n)
 {
@@ -145,7 +144,18 @@ static ssize_t take(struct reader *r, const void *p, size_t n)
 
 /* The server's side of one connection. */
 
-enum kind { TWEET, LIMIT, DELETE, WARNING, OTHER, BAD, KEEPALIVE, LAST, KINDS };
+enum kind {
+	TWEET,
+	LIMIT,
+	DELETE,
+	WARNING,
+	OTHER,
+	BAD,
+	KEEPALIVE,
+	LAST,
+	CUT, /* the last, without the end of its line */
+	KINDS
+};
 enum outcome { NETWORK, ENDED, SERVER, LIMITED, FATAL, COMPLETE };
 
 struct mark { /* a line is complete at this offset of the wire */
@@ -173,6 +183,7 @@ static struct {
 	uint64_t unblocks_at;
 
 	unsigned char wire[WIRE];
+	bool is_body[WIRE];       /* else head or framing */
 	uint64_t made, delivered; /* bytes of the wire in all */
 	uint64_t head_end, body_seen_at, opened_at;
 	int status;
@@ -190,20 +201,33 @@ static struct {
 
 static uint64_t seen[KINDS], connects, attempts, messages;
 
+/* What the run covers, as the server sees it. */
+static struct {
+	bool any, open; /* a stream was; a gap is */
+	uint64_t started, first, since, gaps, ms;
+} missed;
+
 /* A run of years has fewer messages, and no end before its time. */
 static bool years(void)
 {
 	return world_end > 30 * (uint64_t)DAY;
 }
 
-static void send_bytes(const void *p, size_t n)
+static void send_as(const void *p, size_t n, bool is_body)
 {
 	const unsigned char *b = p;
 	size_t i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		c.wire[(c.made + i) % WIRE] = b[i];
+		c.is_body[(c.made + i) % WIRE] = is_body;
+	}
 	c.made += n;
+}
+
+static void send_bytes(const void *p, size_t n)
+{
+	send_as(p, n, false);
 }
 
 static void send_text(const char *s)
@@ -217,7 +241,7 @@ static void send_chunk(const void *p, size_t n)
 
 	snprintf(size, sizeof size, chance(10) ? "%zX;x=y\r\n" : "%zx\r\n", n);
 	send_bytes(size, strlen(size));
-	send_bytes(p, n);
+	send_as(p, n, true);
 	send_bytes("\r\n", 2);
 }
 
@@ -269,7 +293,7 @@ static void send_message(void)
 		send_line(WARNING, ENDED, a, a);
 	} else if (which < 76) {
 		snprintf(a, sizeof a, " {\"event\" : %" PRIu64 "e1} ", n);
-		send_line(OTHER, ENDED, a, a);
+		send_line(OTHER, ENDED, a, a + 1); /* no blank */
 	} else if (which < 80) {
 		snprintf(a, sizeof a, "{\"text\":\"%" PRIu64 "\"%s", n,
 			 chance(50) ? "" : ",}");
@@ -277,6 +301,24 @@ static void send_message(void)
 	} else {
 		send_line(KEEPALIVE, ENDED, "", "");
 	}
+}
+
+/* The same without the end of its line, in a body that ends as it should or
+ * does not: it means the same, but an object that was cut is not written. */
+static void send_without_end(enum outcome outcome, const char *line)
+{
+	struct mark *m = &c.marks[c.last++ % MARKS];
+	bool json = line[0] == '{', proper = chance(50);
+
+	send_chunk(line, strlen(line));
+	m->at = c.made - 2;
+	if (proper) {
+		send_text("0\r\n\r\n");
+		m->at = c.made;
+	}
+	m->kind = json && !proper ? CUT : LAST;
+	m->outcome = outcome;
+	snprintf(m->text, sizeof m->text, "%s", json && proper ? line : "");
 }
 
 /* What a server says last before it hangs up; often nothing. */
@@ -300,7 +342,9 @@ static void send_last(void)
 	size_t i = below(!years() && chance(1) ? 10 : 8);
 	bool json = list[i].line[0] == '{';
 
-	if (chance(30)) {
+	if (chance(10)) {
+		send_without_end(list[i].outcome, list[i].line);
+	} else if (chance(30)) {
 		send_line(LAST, list[i].outcome, list[i].line,
 			  json ? list[i].line : "");
 		if (chance(50))
@@ -310,7 +354,8 @@ static void send_last(void)
 	} else if (chance(20)) {
 		send_text("0\r\n\r\n{\"text\":1}\r\n");
 	} else if (chance(50)) {
-		send_text("40\r\n{\"text\":\"half");
+		send_text("40\r\n");
+		send_as("{\"text\":\"half", 13, true);
 	}
 }
 
@@ -368,19 +413,34 @@ static void serve(void)
 	}
 }
 
-/* Bytes up to here have reached the client: what follows from them. */
-static void reached(void)
+static void end_gap(void)
+{
+	if (!missed.open)
+		return;
+	missed.open = false;
+	missed.gaps++;
+	missed.ms += now - missed.since;
+}
+
+/* Bytes up to here have reached the client, from there on: what follows. */
+static void reached(uint64_t from)
 {
 	struct mark *m;
 	bool tweet;
 
-	if (c.delivered >= c.head_end && c.status == 200) {
-		if (c.opened_at == NEVER) {
-			c.opened_at = c.body_seen_at = now;
-			connects++;
-		}
-		if (c.delivered > c.head_end)
-			c.body_seen_at = now;
+	if (c.delivered >= c.head_end && c.status == 200 &&
+	    c.opened_at == NEVER) {
+		c.opened_at = c.body_seen_at = now;
+		connects++;
+		if (!missed.any)
+			missed.first = now;
+		missed.any = true;
+	}
+	for (; from < c.delivered; from++) {
+		if (!c.is_body[from % WIRE])
+			continue;
+		c.body_seen_at = now;
+		end_gap();
 	}
 	for (; c.first != c.last && !c.over; c.first++) {
 		m = &c.marks[c.first % MARKS];
@@ -391,7 +451,7 @@ static void reached(void)
 		if (m->text[0] != '\0')
 			expect(&readers[!tweet && l->has_notices], m->text,
 			       strlen(m->text));
-		if (m->kind == LAST) {
+		if (m->kind == LAST || m->kind == CUT) {
 			c.over = true;
 			c.outcome = m->outcome;
 		}
@@ -452,6 +512,10 @@ static void attempt_over(void)
 	else if (stream && now - c.body_seen_at < 90000)
 		o = ENDED;
 	c.ended_at = now;
+	if (stream && !missed.open && o != COMPLETE) {
+		missed.open = true;
+		missed.since = c.body_seen_at;
+	}
 	if (o == FATAL || o == COMPLETE) {
 		due = NEVER;
 		return;
@@ -483,9 +547,11 @@ int __wrap_connect(int fd, const struct sockaddr *to, socklen_t n);
 ssize_t __wrap_send(int fd, const void *p, size_t n, int flags);
 ssize_t __wrap_recv(int fd, void *p, size_t n, int flags);
 int __wrap_close(int fd);
-ssize_t __wrap_getrandom(void *p, size_t n, unsigned flags);
+int __wrap_getentropy(void *p, size_t n);
 ssize_t __wrap_write(int fd, const void *p, size_t n);
-long __wrap_syscall(long number, ...);
+ssize_t __real_write(int fd, const void *p, size_t n);
+int __wrap_ioctl(int fd, int request, int *used);
+static short ready(const struct pollfd *p);
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 {
@@ -687,7 +753,7 @@ ssize_t __wrap_recv(int fd, void *p, size_t n, int flags)
 			b[i] = c.wire[(c.delivered + i) % WIRE];
 		c.delivered += n;
 		moved++;
-		reached();
+		reached(c.delivered - n);
 		return (ssize_t)n;
 	}
 	errno = EAGAIN;
@@ -709,29 +775,22 @@ int __wrap_close(int fd)
 	return 0;
 }
 
-ssize_t __wrap_getrandom(void *p, size_t n, unsigned flags)
+int __wrap_getentropy(void *p, size_t n)
 {
 	unsigned char *b = p;
 	size_t i;
 
-	(void)flags;
-	if (chance(10)) {
-		errno = EINTR;
-		return -1;
-	}
-	if (chance(10))
-		n = 1 + below(n);
 	for (i = 0; i < n; i++)
 		b[i] = (unsigned char)roll();
-	return (ssize_t)n;
+	return 0;
 }
 
 int __wrap_poll(struct pollfd *p, nfds_t n, int ms)
 {
-	if (n != 1 || p->fd != STDERR_FILENO || ms != 0)
-		fail("a poll that is not the log's");
-	p->revents = POLLOUT;
-	return 1;
+	if (n != 1 || ms != 0)
+		fail("a poll that waits");
+	p->revents = p->fd == STDERR_FILENO ? POLLOUT : ready(p);
+	return p->revents != 0;
 }
 
 /* The log; what it says of waits is noted. */
@@ -768,34 +827,31 @@ ssize_t __wrap_write(int fd, const void *p, size_t n)
 		read_log(p, n);
 		return (ssize_t)n;
 	}
-	if (!r->ready || n > PIPE_BUF)
+	if (fd != OUT_FD && fd != NOTICES_FD)
+		return __real_write(fd, p, n);
+	if (out_kind == NOWAIT_PIPE && (!r->ready || n > PIPE_BUF))
 		fail("a write that may block");
+	if (broken != 0)
+		return take(r, p, n);
+	errno = chance(5) ? EINTR : EAGAIN;
+	if (out_kind != NOWAIT_PIPE &&
+	    (errno == EINTR || room(r) < (n <= PIPE_BUF ? n : 1)))
+		return -1;
+	n = n < room(r) ? n : room(r);
+	if (cuts && chance(20))
+		n = 1 + below(n);
+	else if (((const char *)p)[n - 1] != '\n')
+		fail("a line is cut");
 	return take(r, p, n);
 }
 
-/* pwritev2 with RWF_NOWAIT, the only call that is made by number. */
-long __wrap_syscall(long number, ...)
+/* FIONREAD: what is in the pipe. */
+int __wrap_ioctl(int fd, int request, int *used)
 {
-	const struct iovec *iov;
-	struct reader *r;
-	size_t n;
-	va_list ap;
-	int fd;
-
-	va_start(ap, number);
-	fd = va_arg(ap, int);
-	iov = va_arg(ap, const struct iovec *);
-	va_end(ap);
-	if (number != SYS_pwritev2 || (fd != OUT_FD && fd != NOTICES_FD))
-		fail("an unexpected call of number %ld", number);
-	r = &readers[fd == NOTICES_FD];
-	n = iov->iov_len < room(r) ? iov->iov_len : room(r);
-	errno = no_nowait ? EOPNOTSUPP : chance(5) ? EINTR : EAGAIN;
-	if (no_nowait || (broken == 0 && (n == 0 || errno == EINTR)))
-		return -1;
-	if (chance(20))
-		n = 1 + below(n);
-	return take(r, iov->iov_base, n);
+	if (request != FIONREAD || (fd != OUT_FD && fd != NOTICES_FD))
+		fail("an unexpected ioctl");
+	*used = (int)readers[fd == NOTICES_FD].used;
+	return 0;
 }
 
 static void drain(struct reader *r)
@@ -911,10 +967,12 @@ int __wrap_ppoll(struct pollfd *p, nfds_t n, const struct timespec *t,
 
 /* One run. */
 
+static uint64_t all_gaps;
+
 static void set_up(struct request *r, uint64_t days)
 {
-	size_t ring = l->out.size;
-	unsigned char *rings[2] = { l->out.ring, l->notices.ring };
+	size_t size = l->out.size;
+	unsigned char *old[2] = { l->out.buffer, l->notices.buffer };
 
 	dice = seed;
 	now = 1000 + below(100000);
@@ -923,6 +981,8 @@ static void set_up(struct request *r, uint64_t days)
 	memset(l, 0, sizeof *l);
 	memset(&rules, 0, sizeof rules);
 	memset(seen, 0, sizeof seen);
+	memset(&missed, 0, sizeof missed);
+	missed.started = now;
 	memset(readers, 0, offsetof(struct reader, expected));
 	readers[0].expected = readers[0].written = readers[0].lines = 0;
 	readers[0].whole = readers[0].used = 0;
@@ -933,7 +993,8 @@ static void set_up(struct request *r, uint64_t days)
 	spins = 0;
 	broken = 0;
 	breaks_at = !years() && chance(3) ? now + below(world_end) : NEVER;
-	no_nowait = chance(30);
+	out_kind = chance(30) ? NOWAIT_PIPE : NOWAIT_OPEN;
+	cuts = chance(50);
 	slow = chance(20);
 	memset(&c, 0, offsetof(__typeof__(c), wire));
 	c.connected = c.open = false;
@@ -941,11 +1002,14 @@ static void set_up(struct request *r, uint64_t days)
 	if (!output_init(&l->out, OUT_FD, 65536) ||
 	    !output_init(&l->notices, NOTICES_FD, 65536))
 		fail("no memory");
-	if (rings[0] != NULL) { /* the last run's are as good */
-		munmap(l->out.ring, ring);
-		munmap(l->notices.ring, ring);
-		l->out.ring = rings[0];
-		l->notices.ring = rings[1];
+	l->out.to.kind = l->notices.to.kind = out_kind;
+	l->out.pipe_size = l->notices.pipe_size =
+	    cuts || out_kind == NOWAIT_PIPE ? -1 : 65536;
+	if (old[0] != NULL) { /* the last run's are as good */
+		munmap(l->out.buffer, size);
+		munmap(l->notices.buffer, size);
+		l->out.buffer = old[0];
+		l->notices.buffer = old[1];
 	}
 	l->has_notices = chance(50);
 	l->request = r;
@@ -955,6 +1019,29 @@ static void set_up(struct request *r, uint64_t days)
 	l->config.session.stall = 90000;
 	l->config.session.duration = world_end;
 	l->config.stats = chance(50) ? 3600000 : 0;
+}
+
+/* All of the run is in one of three, and the gaps are those that the server
+ * saw; with a slow reader they may be told too long, never too short. */
+static void judge_coverage(void)
+{
+	struct moment m = { now, EPOCH };
+	struct session_coverage told = session_covers(&l->session, m);
+	uint64_t before;
+
+	now = l->session.over; /* the run is; it is written to the end since */
+	before = (missed.any ? missed.first : now) - missed.started;
+	end_gap();
+	if (told.run != now - missed.started ||
+	    told.run != told.covered + told.gap_ms + told.before)
+		fail("%" PRIu64 " ms are not the sum", told.run);
+	if (told.before != before || told.gaps != missed.gaps ||
+	    told.gap_ms < missed.ms || (!slow && told.gap_ms != missed.ms))
+		fail("told: before %" PRIu64 ", %" PRIu64 " gaps of %" PRIu64
+		     " ms; seen: %" PRIu64 ", %" PRIu64 ", %" PRIu64,
+		     told.before, told.gaps, told.gap_ms, before, missed.gaps,
+		     missed.ms);
+	all_gaps += told.gaps;
 }
 
 /* The end's own account must be the world's. */
@@ -969,10 +1056,7 @@ static void judge(enum loop_end end)
 	if (broken != 0 && (end == LOOP_OUTPUT || end == LOOP_READER_GONE)) {
 		if (end != (broken == EPIPE ? LOOP_READER_GONE : LOOP_OUTPUT))
 			fail("a broken output ended with %d", end);
-		lost = output_lost(&l->out);
-		if (l->has_notices)
-			lost += output_lost(&l->notices);
-		lost += l->holding;
+		lost = l->out.lost + l->notices.lost;
 		if (readers[0].lines + readers[1].lines !=
 		    readers[0].whole + readers[1].whole + lost)
 			fail("lines lost without a word");
@@ -988,6 +1072,7 @@ static void judge(enum loop_end end)
 		fail("messages are missing at the end");
 	if (c.open)
 		fail("a socket is left open");
+	judge_coverage();
 	if (s->tweets != seen[TWEET] || s->notices != notices ||
 	    s->malformed != seen[BAD] || s->keepalives != seen[KEEPALIVE] ||
 	    s->connects != connects)
@@ -1016,8 +1101,8 @@ int main(int argc, char **argv)
 		all_lines += readers[0].lines + readers[1].lines;
 	}
 	printf("%" PRIu64 " runs of %" PRIu64 " days: %" PRIu64
-	       " attempts, %" PRIu64 " streams, %" PRIu64 " messages: all as "
-	       "the rules say\n",
-	       n, days, all_attempts, all_connects, all_lines);
+	       " attempts, %" PRIu64 " streams, %" PRIu64 " gaps, %" PRIu64
+	       " messages: all as the rules say\n",
+	       n, days, all_attempts, all_connects, all_gaps, all_lines);
 	return 0;
 }

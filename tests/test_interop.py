@@ -1,4 +1,5 @@
-"""Servers and clients that others wrote; see scripts/interop."""
+"""Servers and clients that others wrote; `make interop` installs them by
+scripts/interop and runs this. Theirs are run as nobody where we are root."""
 
 import contextlib
 import json
@@ -6,8 +7,10 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -18,17 +21,27 @@ from test_judges import any_text
 from test_rooms import Probe, oauth, signature
 from test_stream import wait_until
 
-INTEROP = ROOT / "build/interop"
-MODULES = INTEROP / "node_modules"
+pytestmark = pytest.mark.interop
+
+MODULES = ROOT / "build/interop/node_modules"
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+          "--no-new-privs"] if os.geteuid() == 0 else []
 
 
-def need(path, name):
-    """Skip, with the reason of the install step, if this is not there."""
-    if pathlib.Path(path).exists():
-        return
-    missing = INTEROP / "missing"
-    reason = missing.read_text() if missing.exists() else "not installed"
-    pytest.skip(f"{name}: {reason.strip()}")
+@pytest.fixture
+def folder():
+    """A folder of nobody's, for what the servers write."""
+    with tempfile.TemporaryDirectory() as name:
+        if NOBODY:
+            os.chown(name, 65534, 65534)
+        yield pathlib.Path(name)
+
+
+@pytest.fixture
+def modules():
+    can = subprocess.run([*NOBODY, "test", "-r", MODULES / "twit/package.json"])
+    assert can.returncode == 0, "nobody must be able to enter this folder"
+    return MODULES
 
 
 def free_port():
@@ -39,8 +52,9 @@ def free_port():
 
 @contextlib.contextmanager
 def running(command, port, **how):
-    p = subprocess.Popen(command, stdin=subprocess.DEVNULL,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how)
+    p = subprocess.Popen([*NOBODY, *command], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         start_new_session=True, **how)
 
     def listens():
         assert p.poll() is None, p.stdout.read().decode()[-2000:]
@@ -54,7 +68,8 @@ def running(command, port, **how):
         wait_until(listens, 30)
         yield p
     finally:
-        p.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(p.pid, signal.SIGKILL)  # its workers too
         p.wait()
         p.stdout.close()
 
@@ -71,16 +86,15 @@ def http(method, url, body=None, user=None):
         return r.read()
 
 
-def test_couchdb_changes(tstream, tmp_path):
+def test_couchdb_changes(tstream, tmp_path, folder, modules):
     """pouchdb-server: bare LF, heartbeats, Basic credentials."""
-    need(MODULES / ".bin/pouchdb-server", "pouchdb-server")
     keys = tmp_path / "keys"
     keys.write_text("user: admin\npassword: s3cret\n")
     keys.chmod(0o600)
     port = free_port()
     base = f"http://127.0.0.1:{port}"
-    with running([MODULES / ".bin/pouchdb-server", "--in-memory", "--port",
-                  str(port), "--dir", tmp_path], port, cwd=tmp_path):
+    with running([modules / ".bin/pouchdb-server", "--in-memory", "--port",
+                  str(port), "--dir", folder], port, cwd=folder):
         http("PUT", base + "/db")
         http("PUT", base + "/_config/admins/admin", "s3cret")
         http("PUT", base + "/db/a", {"text": "ä"}, "admin:s3cret")
@@ -106,27 +120,26 @@ def journal(n):
         "_MACHINE_ID=" + "0b" * 16, f"MESSAGE=hello {n}", "")).encode()
 
 
-def test_systemd_journal(tstream, authority, tmp_path):
+def test_systemd_journal(tstream, authority, folder):
     """systemd-journal-gatewayd: TLS by GnuTLS, an Accept header of ours, and no
     keepalive at all."""
     tools = pathlib.Path("/lib/systemd")
-    need(tools / "systemd-journal-gatewayd", "systemd-journal-remote")
     with socket.socket() as s:
         if s.connect_ex(("127.0.0.1", 19531)) == 0:
             pytest.skip("port 19531, the only one it uses, is taken")
-    file = tmp_path / "remote.journal"
+    file = folder / "remote.journal"
     pem = authority.server(kind=2048)
     text = pem.read_text()
     end = "-----END PRIVATE KEY-----\n"
-    (tmp_path / "key").write_text(text[:text.index(end)] + end)
-    (tmp_path / "cert").write_text(text[text.index(end) + len(end):])
-    writer = subprocess.Popen([tools / "systemd-journal-remote", "-o", file, "-"],
-                              stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    (folder / "key").write_text(text[:text.index(end)] + end)
+    (folder / "cert").write_text(text[text.index(end) + len(end):])
+    writer = subprocess.Popen([*NOBODY, tools / "systemd-journal-remote", "-o",
+                               file, "-"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     writer.stdin.write(journal(0) + journal(1))
     writer.stdin.close()
     writer.wait(10)
     with running([tools / "systemd-journal-gatewayd", "--file", file, "--cert",
-                  tmp_path / "cert", "--key", tmp_path / "key"], 19531):
+                  folder / "cert", "--key", folder / "key"], 19531):
         p = tstream.start("--get", "--auth", "none", "--tweet-key", "MESSAGE",
                           "-H", "Accept: application/json", "--stall", "0",
                           "-u", "https://localhost:19531/entries?follow",
@@ -138,16 +151,15 @@ def test_systemd_journal(tstream, authority, tmp_path):
     assert b"TLS 1.2" in err and stats(err.decode())["malformed"] == 0
 
 
-def test_nchan_body_until_close(tstream, tmp_path):
+def test_nchan_body_until_close(tstream, folder):
     """nginx with nchan's raw stream: a body without length or chunks."""
     module = "/usr/lib/nginx/modules/ngx_nchan_module.so"
-    need(module, "libnginx-mod-nchan")
     port = free_port()
-    temporary = "".join(f"{k}_temp_path {tmp_path}/{k}; " for k in (
+    temporary = "".join(f"{k}_temp_path {folder}/{k}; " for k in (
         "client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    conf = tmp_path / "conf"
+    conf = folder / "conf"
     conf.write_text(f"""load_module {module};
-daemon off; error_log {tmp_path}/error; pid {tmp_path}/pid; user root;
+daemon off; error_log {folder}/error; pid {folder}/pid;
 events {{}}
 http {{ access_log off; {temporary}
  server {{ listen 127.0.0.1:{port};
@@ -157,7 +169,8 @@ http {{ access_log off; {temporary}
    nchan_subscriber_http_raw_stream_separator "\\n"; }} }} }}
 """)
     base = f"http://127.0.0.1:{port}"
-    with running([shutil.which("nginx") or "/usr/sbin/nginx", "-c", conf], port):
+    with running([shutil.which("nginx") or "/usr/sbin/nginx", "-e", "stderr", "-c",
+                  conf], port):
         http("POST", base + "/pub", {"text": "first"})
         p = tstream.start("--get", "--auth", "none", "-c", "3", "-u",
                           base + "/sub", keys=False)
@@ -169,19 +182,10 @@ http {{ access_log off; {temporary}
         p.stdout.close(), p.stderr.close()
 
 
-def test_other_clients_sign_alike():
-    others_sign_alike(2000)
-
-
-@pytest.mark.torture
-def test_A5_other_clients_sign_ten_thousand_alike():
-    others_sign_alike(10000)
-
-
-def others_sign_alike(n):
+def test_A5_other_clients_sign_ten_thousand_alike(modules):
     """twit (through request), twitter-api-v2 and oauth-1.0a give the same
     signature for the same nonce, time and parameters."""
-    need(MODULES / "twit", "npm")
+    n = 10000
     rng = random.Random(n)
 
     def text():
@@ -194,9 +198,9 @@ def others_sign_alike(n):
         params={text(): text() for _ in range(rng.randrange(1, 6))},
         twit=i % 20 == 0) for i in range(n)]
     node = subprocess.run(
-        ["node", ROOT / "tests/sign.js"], capture_output=True, text=True,
+        [*NOBODY, "node", ROOT / "tests/sign.js"], capture_output=True, text=True,
         input="".join(json.dumps(c) + "\n" for c in cases), timeout=120,
-        env=dict(os.environ, NODE_PATH=str(MODULES), NODE_NO_WARNINGS="1"))
+        env=dict(os.environ, NODE_PATH=str(modules), NODE_NO_WARNINGS="1"))
     answers = node.stdout.splitlines()
     assert len(answers) == len(cases), node.stderr[-2000:]
     probe, twits = Probe(), 0

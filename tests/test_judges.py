@@ -173,7 +173,7 @@ def before_the_judges(probe, documents):  # noqa: F811
     """Ours, Python's and Node's verdicts are one."""
     documents = list(documents)
     ours = [a.split()[-1] if a.startswith("ok") else "bad" for a in probe.many(
-        "j", (struct.pack(">I", (7, 64, 1 << 20)[i % 3]) + d
+        "j", (struct.pack(">I", (7, 64, 1 << 20)[i % 3]) + b"text\0" + d
               for i, d in enumerate(documents)))]
     pythons = [strict(d) for d in documents]
     assert ours == ["bad" if v is None else str(v) for v in pythons]

@@ -1,6 +1,7 @@
 """The binary as its users run it, against a server in Python with OpenSSL."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -83,7 +84,7 @@ def test_census_of_system_calls(tstream, context, tmp_path):
     """Whatever it does, it needs no call outside the list."""
     rules = calls_listed("rules")
     listed = [calls_listed("always", "streaming") | rules,
-              calls_listed("always", "looking_up", "opening") | rules]
+              calls_listed("always", "looking_up") | rules]
     seen, n = [set(), set()], 0
 
     def add(trace):
@@ -140,7 +141,7 @@ def test_D8_empty_root(tstream, context, tmp_path):
         plain = subprocess.run(["/tstream", "-k", "/k", "-d", "1", "-u", url],
                                preexec_fn=into, capture_output=True, env={},
                                timeout=30)
-        assert plain.returncode == 0, plain.stderr
+        assert plain.returncode == 1, plain.stderr
         assert b"stats" in plain.stderr
         (root / "etc").mkdir()
         (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
@@ -391,16 +392,13 @@ def test_credentials_missing(tstream):
     assert peer.KEYS["client_secret"] not in p.stderr
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "folder", "fifo", "huge",
-                                  "mode"])
+@pytest.mark.parametrize("kind", ["missing", "empty", "folder", "huge", "mode"])
 def test_A1_keys_file_of_another_kind(tstream, tmp_path, kind):
     path = tmp_path / "k"
     if kind == "empty":
         path.write_text("")
     elif kind == "folder":
         path.mkdir()
-    elif kind == "fifo":
-        os.mkfifo(path)
     elif kind == "huge":
         with open(path, "wb") as f:
             f.truncate(1 << 30)
@@ -703,7 +701,7 @@ def test_H7_H8_waiting_rows(tstream, status, first):
     with Server(scripted(response(b"%d x" % status))) as server:
         p = tstream("-u", server.url(), "-d", "1")
         assert server.accepted == 1
-    assert waits(p.stderr) == [first] and p.returncode == 0
+    assert waits(p.stderr) == [first] and p.returncode == 1
 
 
 def test_H14_H15_H17_K3_protocol_errors_are_named(tstream):
@@ -785,10 +783,11 @@ def test_test(tstream):
         begin = time.monotonic()
         p = tstream("--test", "-u", server.url())
         assert 9 < time.monotonic() - begin < 13
-    assert (p.returncode, p.stdout) == (0, b"7\n")
+    assert (p.returncode, p.stdout) == (0, b"works: 7 tweets in 10 s\n")
     with Server(scripted(response(b"401 no"))) as server:
         p = tstream("--test", "-u", server.url())
-    assert (p.returncode, p.stdout) == (1, b"0\n")
+    assert (p.returncode, p.stdout) == (
+        1, b"does not work: HTTP status 401\n")
 
 
 def holding(c, request):
@@ -860,11 +859,25 @@ def silent_resolver(tstream):
         os.chdir("/")
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet:
-        quiet.bind(("127.0.0.77", 53))
+        bind_when_free(quiet, ("127.0.0.77", 53))
         yield lambda url: subprocess.Popen(
             ["/tstream", "-k", "/keys", "--cafile", "/ca", "-u", url],
             preexec_fn=into, env={}, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
+def bind_when_free(sock, address):
+    """Another test may use this address at the same time."""
+    def bind():
+        try:
+            sock.bind(address)
+        except OSError as e:
+            if e.errno != errno.EADDRINUSE:
+                raise
+            return False
+        return True
+
+    wait_until(bind, 60)
 
 
 def wait_until(check, timeout=10):
@@ -1174,25 +1187,16 @@ def test_live_line_on_a_terminal(tstream):
             assert len(line) <= 80
 
 
-def test_manual_and_readme_name_every_option():
-    text = (ROOT / "options.c").read_text()
-    options = re.findall(r'\{ "([a-z0-9-]+)", (?:no|required)_argument', text)
-    assert len(options) > 15
-    manual = (ROOT / "tstream.1").read_text()
-    usage = subprocess.run([BINARY, "-h"], capture_output=True, text=True).stdout
-    for o in options:
-        assert f"Fl -{o}" in manual, o
-        assert f"--{o}" in usage, o
-
-
 def test_readme_counts_the_lines():
-    """The table of files to audit is complete and true."""
-    table = dict(re.findall(r"^    (\w+) +(\d+)  \S", (ROOT / "README").read_text(),
-                            re.M))
+    """The table of files to audit is complete and true, its sum too."""
+    readme = (ROOT / "README").read_text()
+    table = dict(re.findall(r"^    (\w+) +(\d+)  \S", readme, re.M))
     counts = {}
     for f in ROOT.glob("*.[ch]"):
         counts[f.stem] = counts.get(f.stem, 0) + len(f.read_bytes().splitlines())
     assert {k: int(v) for k, v in table.items() if k in counts} == counts
+    assert int(re.search(r"^    in all +(\d+)$", readme, re.M)[1]) == sum(
+        counts.values())
 
 
 def test_manual_is_clean():

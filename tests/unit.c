@@ -73,7 +73,7 @@ static void give_chunk(const char *line, enum session_event want)
 static void dial(void)
 {
 	assert_int_equal(session_tick(s, at(now)), SESSION_DIAL);
-	session_connected(s);
+	session_connected(s, at(now));
 }
 
 static void open_stream(void)
@@ -193,37 +193,306 @@ static void test_bytes_of_framing_are_no_life(void **state)
 static void test_attempt_has_thirty_seconds(void **state)
 {
 	(void)state;
-	dial();
-	for (; session_deadline(s) > now; now += 1000) {
-		assert_int_equal(session_tick(s, at(now)), SESSION_MORE);
-		give("H", SESSION_MORE);
-		session_connected(s);
-	}
-	assert_int_equal(now, 35000);
+	assert_int_equal(session_tick(s, at(now)), SESSION_DIAL);
+	assert_int_equal(session_deadline(s), now + 30000);
+	now += 30000;
 	session_tick(s, at(now));
 	give("", SESSION_ENDED);
 	assert_int_equal(s->cause, CAUSE_TIMEOUT);
 }
 
+/* Thirty seconds from the handshake on, the stall's time where that is longer,
+ * for ever where nothing is a stall: a byte now and then is no excuse. */
+static void test_N6_head(void **state)
+{
+	static const struct {
+		uint64_t stall, until;
+	} list[] = { { 10000, 30000 }, { 60000, 60000 }, { 0, UINT64_MAX } };
+	struct session_config c = { "text", 0, 0, 0, false };
+	uint64_t begin;
+	size_t i;
+
+	for (i = 0; i < sizeof list / sizeof list[0]; i++) {
+		tear_down(state);
+		set_up(state);
+		c.stall = list[i].stall;
+		session_init(s, &c, at(now));
+		assert_int_equal(session_tick(s, at(now)), SESSION_DIAL);
+		begin = now += 20000;
+		session_connected(s, at(now));
+		give("HTTP/1.1 200 OK\r\nX: ", SESSION_MORE);
+		while (!s->ending && now < begin + DAY) {
+			now += 1000;
+			session_tick(s, at(now));
+			if (now % 16000 == 0 && !s->ending)
+				give("y", SESSION_MORE);
+		}
+		if (list[i].until == UINT64_MAX) {
+			give("\r\n\r\n", SESSION_OPENED);
+			continue;
+		}
+		assert_int_equal(now - begin, list[i].until);
+		give("", SESSION_ENDED);
+		assert_int_equal(s->cause, CAUSE_TIMEOUT);
+	}
+}
+
+/* What the run covers: all of it is in one of three. */
+static void covers(uint64_t run, uint64_t before, uint64_t gap_ms,
+		   uint64_t gaps)
+{
+	struct session_coverage c = session_covers(s, at(now));
+
+	assert_int_equal(c.run, run);
+	assert_int_equal(c.before, before);
+	assert_int_equal(c.gap_ms, gap_ms);
+	assert_int_equal(c.gaps, gaps);
+	assert_int_equal(c.covered, run - before - gap_ms);
+}
+
 static void test_gaps(void **state)
 {
 	(void)state;
+	now += 2000;
+	covers(2000, 2000, 0, 0);
 	open_stream();
 	give_chunk(TWEET, SESSION_MESSAGE);
 	give("\r\n", SESSION_MORE);
 	now += 20000;
 	give_chunk("", SESSION_MORE);
 	now += 7000;
+	covers(29000, 2000, 0, 0); /* quiet, but open */
 	end(CAUSE_NETWORK, 0);
+	covers(29000, 2000, 7000, 1);
 	now += 1000;
+	covers(30000, 2000, 8000, 1); /* while it lasts */
 	open_stream();
 	now += 500;
+	covers(30500, 2000, 8500, 1); /* no byte yet */
 	give_chunk(TWEET, SESSION_MESSAGE);
 	assert_int_equal(resumed, 1);
 	assert_int_equal(s->gap.ms, 8500);
 	assert_int_equal(s->gap.cause, CAUSE_NETWORK);
-	assert_int_equal(s->stats.gaps, 1);
-	assert_int_equal(s->stats.connected_ms, 27000);
+	assert_int_equal(s->gap.start_unix_ms, at(now - 8500).unix_ms);
+	assert_false(s->gap.upper_bound);
+	now += 4000;
+	covers(34500, 2000, 8500, 1);
+	end(CAUSE_STOPPED, 0);
+	now += 9000;
+	covers(34500, 2000, 8500, 1); /* the run is over */
+}
+
+/* An end in the first seconds behind a pause may be as old as the pause. */
+static void test_gap_behind_a_pause(void **state)
+{
+	static const struct {
+		uint64_t after, gap;
+		bool bound;
+	} list[] = { { 100, 15100, true },
+		     { 4900, 19900, true },
+		     { 6000, 0, false } };
+	size_t i;
+
+	for (i = 0; i < sizeof list / sizeof list[0]; i++) {
+		tear_down(state);
+		set_up(state);
+		open_stream();
+		now += 1000;
+		give_chunk("", SESSION_MORE);
+		session_pause(s, true, at(now));
+		now += 15000;
+		session_pause(s, false, at(now));
+		now += list[i].after;
+		give_chunk("", SESSION_MORE);
+		end(CAUSE_EOF, 0);
+		covers(16000 + list[i].after, 0, list[i].gap, 1);
+		assert_int_equal(s->gap.upper_bound, list[i].bound);
+	}
+	/* what comes no more behind a pause did not come since it began */
+	tear_down(state);
+	set_up(state);
+	open_stream();
+	session_pause(s, true, at(now));
+	now += 15000;
+	session_pause(s, false, at(now));
+	now += 90000;
+	session_tick(s, at(now));
+	give("", SESSION_ENDED);
+	assert_int_equal(s->cause, CAUSE_STALL);
+	covers(105000, 0, 105000, 1);
+}
+
+/* Where the end of a body lacks the last line's, what it meant still counts,
+ * and a whole body's last object is a message. */
+static void test_N1_N2_last_line(void **state)
+{
+	static const struct {
+		const char *head, *body;
+		enum cause end;
+		enum session_event first;
+		enum cause cause;
+		uint64_t wait, cut;
+	} list[] = {
+#define UNTIL_CLOSE "HTTP/1.1 200 OK\r\n\r\n"
+#define CODE_7 "{\"disconnect\":{\"code\":7}}"
+#define TOO_MANY "Exceeded connection limit for user"
+		{ UNTIL_CLOSE, TWEET, CAUSE_EOF, SESSION_MESSAGE, CAUSE_EOF,
+		  250, 0 },
+		{ OK_HEAD, "c\r\n" TWEET "\r\n0\r\n\r\n", CAUSE_EOF,
+		  SESSION_MESSAGE, CAUSE_EOF, 250, 0 },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n", TWEET,
+		  CAUSE_EOF, SESSION_MESSAGE, CAUSE_EOF, 250, 0 },
+		{ OK_HEAD, "c\r\n" TWEET "\r\n", CAUSE_EOF, SESSION_ENDED,
+		  CAUSE_CUT, 250, 12 },
+		{ UNTIL_CLOSE, TWEET, CAUSE_NETWORK, SESSION_ENDED,
+		  CAUSE_NETWORK, 250, 12 },
+		{ UNTIL_CLOSE, "{\"text\":", CAUSE_EOF, SESSION_ENDED,
+		  CAUSE_EOF, 250, 8 },
+		{ UNTIL_CLOSE, " \r\n  ", CAUSE_EOF, SESSION_ENDED, CAUSE_EOF,
+		  250, 0 },
+		{ UNTIL_CLOSE, CODE_7, CAUSE_EOF, SESSION_MESSAGE,
+		  CAUSE_DISCONNECT, 60000, 0 },
+		{ UNTIL_CLOSE, CODE_7, CAUSE_NETWORK, SESSION_ENDED,
+		  CAUSE_DISCONNECT, 60000, 25 },
+		{ OK_HEAD, "19\r\n" CODE_7 "\r\n", CAUSE_EOF, SESSION_ENDED,
+		  CAUSE_DISCONNECT, 60000, 25 },
+		{ OK_HEAD, "19\r\n" CODE_7 "\r\nzz\r\n", CAUSE_EOF,
+		  SESSION_ENDED, CAUSE_DISCONNECT, 60000, 25 },
+		{ UNTIL_CLOSE, TOO_MANY, CAUSE_EOF, SESSION_BAD_LINE,
+		  CAUSE_LIMIT_LINE, 60000, 0 },
+		{ OK_HEAD, "22\r\n" TOO_MANY "\r\nzz\r\n", CAUSE_EOF,
+		  SESSION_BAD_LINE, CAUSE_LIMIT_LINE, 60000, 0 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof list / sizeof list[0]; i++) {
+		const unsigned char *p = (const unsigned char *)list[i].body;
+		size_t n = strlen(list[i].body), used;
+		enum session_event e;
+
+		tear_down(state);
+		set_up(state);
+		dial();
+		give(list[i].head, SESSION_OPENED);
+		do {
+			e = session_next(s, at(now), p, n, &used);
+			p += used;
+			n -= used;
+		} while (e == SESSION_MORE && used > 0);
+		if (e == SESSION_MORE && n == 0)
+			session_end(s, list[i].end);
+		if (e == SESSION_MORE)
+			e = session_next(s, at(now), p, n, &used);
+		assert_int_equal(e, list[i].first);
+		if (e != SESSION_ENDED)
+			give("", SESSION_ENDED);
+		assert_int_equal(s->cause, list[i].cause);
+		assert_int_equal(s->wait, list[i].wait);
+		assert_int_equal(s->cut, list[i].cut);
+		assert_int_equal(s->stats.tweets,
+				 e == SESSION_MESSAGE &&
+				     list[i].cause == CAUSE_EOF);
+	}
+}
+
+/* Times that a server names are on its own clock. Ours is two hours off. */
+static void test_N3_N4_the_servers_clock(void **state)
+{
+#define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" /* 784111777 */
+#define SPENT(reset)                                                           \
+	"HTTP/1.1 429 x\r\n" DATE "x-rate-limit-remaining: 0\r\n"              \
+	"x-rate-limit-reset: " reset "\r\n\r\n"
+	struct session_config c = { "data", 90000, 0, 0, true };
+	int i;
+
+	(void)state;
+	session_init(s, &c, at(now));
+	end_with_status(SPENT("784111842"), 65000);
+	end_with_status(SPENT("784111778"), 60000); /* again, and at once */
+	for (i = 0; i < 3; i++)
+		end_with_status(SPENT("784111778"), 120000u << i);
+	tear_down(state);
+	set_up(state);
+	session_init(s, &c, at(now));
+	end_with_status(SPENT("784111000"), 60000); /* it is past */
+	end_with_status("HTTP/1.1 503 x\r\n" DATE
+			"Retry-After: Sun, 06 Nov 1994 08:53:37 GMT\r\n\r\n",
+			240000);
+	end_with_status("HTTP/1.1 503 x\r\n" DATE
+			"Retry-After: Sun, 06 Nov 1994 08:00:00 GMT\r\n\r\n",
+			240000);
+	end_with_status("HTTP/1.1 420 x\r\nRetry-After: 4294967296\r\n\r\n",
+			900000);
+	end_with_status("HTTP/1.1 420 x\r\n"
+			"Retry-After: 18446744073709551616\r\n\r\n",
+			960000);
+	end_with_status("HTTP/1.1 420 x\r\nRetry-After: 800\r\n"
+			"Retry-After: 801\r\n\r\n",
+			1920000);
+	end_with_status("HTTP/1.1 408 x\r\n\r\n", 5000);
+	end_with_status("HTTP/1.1 425 x\r\n\r\n", 10000);
+	dial();
+	give("HTTP/1.1 203 x\r\n\r\n", SESSION_MORE);
+	end(CAUSE_EOF, 0);
+	assert_int_equal(s->verdict, BACKOFF_FATAL);
+}
+
+/* A board without a clock waits for it; from the release on dates are meant. */
+static void test_dates_of_certificates(void **state)
+{
+	struct moment early = { 5000, 86400000 };
+	size_t used;
+
+	(void)state;
+	assert_int_equal(session_tick(s, early), SESSION_DIAL);
+	session_end(s, CAUSE_DATES);
+	assert_int_equal(session_next(s, early, NULL, 0, &used), SESSION_ENDED);
+	assert_int_equal(s->verdict, BACKOFF_SERVER);
+	assert_int_equal(s->wait, 5000);
+	now += 5000;
+	assert_int_equal(session_tick(s, early = at(now)), SESSION_DIAL);
+	early.unix_ms = 1795564800000; /* 2026-11-25 */
+	session_end(s, CAUSE_DATES);
+	assert_int_equal(session_next(s, early, NULL, 0, &used), SESSION_ENDED);
+	assert_int_equal(s->verdict, BACKOFF_FATAL);
+}
+
+/* From an id's own time, on X's epoch (snowflake). */
+static void test_lag(void **state)
+{
+	char tweet[200];
+	const uint64_t unix_ms = at(now).unix_ms;
+	const struct {
+		uint64_t made;
+		bool has;
+		uint64_t lag;
+	} list[] = {
+		{ unix_ms - 1500, true, 1500 },
+		{ unix_ms + 59000, true, 0 },
+		{ unix_ms + 61000, false, 0 },
+		{ unix_ms - 366 * (uint64_t)DAY, false, 0 },
+	};
+	size_t i, v2;
+
+	for (i = 0; i < 2 * sizeof list / sizeof list[0]; i++) {
+		struct session_config c = { "text", 0, 0, 0, false };
+		uint64_t id = (list[i / 2].made - 1288834974657) << 22 | 4711;
+
+		v2 = i % 2;
+		tear_down(state);
+		set_up(state);
+		c.v2 = v2 == 1;
+		c.tweet_key = v2 == 1 ? "data" : "text";
+		session_init(s, &c, at(now));
+		open_stream();
+		snprintf(tweet, sizeof tweet,
+			 v2 == 1 ? "{\"data\":{\"text\":\"x\",\"id\":\"%ju\"}}"
+				 : "{\"text\":{\"id\":1},\"id\":%ju}",
+			 (uintmax_t)id);
+		give_chunk(tweet, SESSION_MESSAGE);
+		assert_int_equal(s->has_lag, list[i / 2].has);
+		assert_int_equal(s->lag, list[i / 2].lag);
+	}
 }
 
 static void test_disconnect_codes(void **state)
@@ -345,7 +614,7 @@ static void test_two_hundred_days(void **state)
 		}
 	}
 	assert_int_equal(s->stats.connects, connects);
-	assert_int_equal(s->stats.gaps, gaps - 1);
+	assert_int_equal(s->gaps, gaps - 1);
 	assert_int_equal(s->stats.tweets, connects * 80);
 	assert_int_equal(resumed, gaps - 1);
 }
@@ -373,7 +642,13 @@ int main(void)
 		TEST(test_stall),
 		TEST(test_bytes_of_framing_are_no_life),
 		TEST(test_attempt_has_thirty_seconds),
+		TEST(test_N6_head),
 		TEST(test_gaps),
+		TEST(test_gap_behind_a_pause),
+		TEST(test_N1_N2_last_line),
+		TEST(test_N3_N4_the_servers_clock),
+		TEST(test_dates_of_certificates),
+		TEST(test_lag),
 		TEST(test_disconnect_codes),
 		TEST(test_connection_limit_line),
 		TEST(test_connection_limit_line_without_an_end),
