@@ -230,7 +230,7 @@ static void put_coverage(struct text *t, const struct coverage *c,
 	put(t, ",\"before_s\":%.3f,\"gap_s\":%.3f", seconds(covers.before),
 	    seconds(covers.gap_ms));
 	put_counts(t, c, covers.gaps, true);
-	if (s->has_lag || s->max_lag > 0)
+	if (s->ever_lag)
 		put(t, ",\"max_lag_s\":%.3f", seconds(s->max_lag));
 	else
 		text_str(t, ",\"max_lag_s\":null");
@@ -242,50 +242,51 @@ static void put_coverage(struct text *t, const struct coverage *c,
 	text_str(t, "]");
 }
 
-/* Is it no regular file, or stderr's? Such a one is not replaced. */
-static bool stays(const char *file)
-{
-	struct stat st, err;
-
-	return stat(file, &st) == 0 &&
-	       (!S_ISREG(st.st_mode) ||
-		(fstat(STDERR_FILENO, &err) == 0 && st.st_dev == err.st_dev &&
-		 st.st_ino == err.st_ino));
-}
-
 bool coverage_open(struct coverage *c, const char *file)
 {
+	struct stat st, err;
 	char real[PATH_MAX];
+	bool exists = stat(file, &st) == 0;
 	int fd;
 
-	c->direct = -1;
+	c->direct.fd = -1;
 	if (realpath(file, real) == NULL)
 		snprintf(real, sizeof real, "%s", file);
 	snprintf(c->report, sizeof c->report, "%s", real);
 	snprintf(c->report_tmp, sizeof c->report_tmp, "%s.tmp", real);
-	if (stays(file)) {
-		c->direct = open(file, O_WRONLY | O_APPEND | O_CLOEXEC |
-					   O_NOCTTY | O_NONBLOCK);
-		return c->direct >= 0;
+	if (exists && fstat(STDERR_FILENO, &err) == 0 &&
+	    st.st_dev == err.st_dev && st.st_ino == err.st_ino) {
+		nowait_open(&c->direct, STDERR_FILENO);
+	} else if (exists && !S_ISREG(st.st_mode)) {
+		c->direct.kind = NOWAIT_OPEN;
+		c->direct.fd =
+		    open(file, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		return c->direct.fd >= 0;
+	} else {
+		fd = open(c->report_tmp, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+		return fd >= 0 && close(fd) == 0;
 	}
-	fd = open(c->report_tmp, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-	return fd >= 0 && close(fd) == 0;
+	return true;
 }
 
-static bool write_all(const struct coverage *c, const char *p, size_t n)
+static bool write_all(const struct nowait *to, const char *p, size_t n)
 {
-	int fd = c->direct;
 	ssize_t k;
 
-	if (fd < 0)
-		fd = open(c->report_tmp,
-			  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	for (; n > 0 && (k = write(fd, p, n)) > 0; p += k)
+	for (; n > 0 && (k = nowait_write(to, p, n)) > 0; p += k)
 		n -= (size_t)k;
-	if (fd != c->direct && close(fd) < 0)
-		return false;
-	return n == 0 &&
-	       (c->direct >= 0 || rename(c->report_tmp, c->report) == 0);
+	return n == 0;
+}
+
+static bool replace(const struct coverage *c, const char *p, size_t n)
+{
+	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+	struct nowait to = { open(c->report_tmp, flags, 0666), NOWAIT_FILE };
+	bool whole = to.fd >= 0 && write_all(&to, p, n);
+
+	if (to.fd >= 0 && close(to.fd) < 0)
+		whole = false;
+	return whole && rename(c->report_tmp, c->report) == 0;
 }
 
 void coverage_write(struct coverage *c, struct moment now)
@@ -303,7 +304,9 @@ void coverage_write(struct coverage *c, struct moment now)
 		put_json(&t, c->request, c->ended);
 	text_str(&t, c->ended != NULL ? "}\n" : "null}\n");
 	errno = EFBIG;
-	c->report_failed = t.full || !write_all(c, t.p, t.n);
+	c->report_failed =
+	    t.full || !(c->direct.fd < 0 ? replace(c, t.p, t.n)
+					 : write_all(&c->direct, t.p, t.n));
 	if (c->report_failed)
 		log_line(LOG_ERROR, "--report: %s: %s", c->report,
 			 strerror(errno));

@@ -3,6 +3,7 @@
 #ifndef COVERAGE_H
 #define COVERAGE_H
 
+#include "nowait.h"
 #include "output.h"
 #include "request.h"
 #include "session.h"
@@ -19,7 +20,7 @@ struct coverage {
 	bool report_failed;
 	char report[PATH_MAX];         /* its file; empty: there is none */
 	char report_tmp[PATH_MAX + 4]; /* written in its place, then renamed */
-	int direct; /* or to this, where it cannot be replaced; -1 */
+	struct nowait direct; /* or to this, where it cannot be replaced */
 	uint64_t last_tweets, last_live; /* for the live line's rate */
 };
 

@@ -113,6 +113,8 @@ static bool is_space(unsigned char c)
 #define AT(place) (1u << (place))
 #define VALUES (AT(JSON_VALUE) | AT(JSON_VALUE_OR_END))
 
+#define HEX 0x8000u /* a hexadecimal digit */
+
 /* The grammar: the places in which a token may begin with this byte. */
 static const uint16_t allowed[256] = {
 	['{'] = AT(JSON_BEFORE) | VALUES,
@@ -123,19 +125,30 @@ static const uint16_t allowed[256] = {
 	[','] = AT(JSON_AFTER_MEMBER) | AT(JSON_AFTER_ELEMENT),
 	['"'] = AT(JSON_KEY) | AT(JSON_KEY_OR_END) | VALUES,
 	['t'] = VALUES,
-	['f'] = VALUES,
+	['f'] = VALUES | HEX,
 	['n'] = VALUES,
 	['-'] = VALUES,
-	['0'] = VALUES,
-	['1'] = VALUES,
-	['2'] = VALUES,
-	['3'] = VALUES,
-	['4'] = VALUES,
-	['5'] = VALUES,
-	['6'] = VALUES,
-	['7'] = VALUES,
-	['8'] = VALUES,
-	['9'] = VALUES,
+	['0'] = VALUES | HEX,
+	['1'] = VALUES | HEX,
+	['2'] = VALUES | HEX,
+	['3'] = VALUES | HEX,
+	['4'] = VALUES | HEX,
+	['5'] = VALUES | HEX,
+	['6'] = VALUES | HEX,
+	['7'] = VALUES | HEX,
+	['8'] = VALUES | HEX,
+	['9'] = VALUES | HEX,
+	['a'] = HEX,
+	['b'] = HEX,
+	['c'] = HEX,
+	['d'] = HEX,
+	['e'] = HEX,
+	['A'] = HEX,
+	['B'] = HEX,
+	['C'] = HEX,
+	['D'] = HEX,
+	['E'] = HEX,
+	['F'] = HEX,
 };
 
 static void after_value(struct json_scan *s)
@@ -189,6 +202,18 @@ static size_t escape(const unsigned char *p, size_t n, size_t *size)
 	return i < n ? i : n;
 }
 
+/* How many of p[0..n-1] are a run of whole \uXXXX: most of many a tweet. */
+static size_t unicode(const unsigned char *p, size_t n)
+{
+	size_t i = 0;
+
+	while (n - i >= 6 && p[i] == '\\' && p[i + 1] == 'u' &&
+	       (allowed[p[i + 2]] & allowed[p[i + 3]] & allowed[p[i + 4]] &
+		allowed[p[i + 5]] & HEX) != 0)
+		i += 6;
+	return i;
+}
+
 /* On in a string. False: it is not over. */
 static bool take_string(struct json_scan *s, const unsigned char *p, size_t n)
 {
@@ -196,6 +221,7 @@ static bool take_string(struct json_scan *s, const unsigned char *p, size_t n)
 	bool slash;
 
 	for (;; s->at += size) {
+		s->at += unicode(p + s->at, n - s->at);
 		s->at += plain(p + s->at, n - s->at);
 		if (s->at == n || p[s->at] == '"')
 			return s->at < n;

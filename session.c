@@ -6,10 +6,10 @@
 
 #define RESET_MAX 86400u         /* seconds; a longer wait is not believed */
 #define LEVEL 5000u              /* ms without a pause: all has been read */
-#define LAG_EVERY 1000u          /* ms between two looks at a tweet's age */
+#define LAG_LOOKS 8u             /* at tweets' ages, in a millisecond */
 #define SNOWFLAKE 1288834974657u /* ms since 1970, where its ids begin */
-#define LAG_AHEAD 60000u         /* ms */
-#define LAG_MAX (365u * 86400u * (uint64_t)1000)
+#define AHEAD 60000u             /* ms that an id may be */
+#define BEHIND (365u * 86400u * (uint64_t)1000)
 
 #define ASK BACKOFF_EVENTS /* the policy depends on more than the cause */
 
@@ -71,31 +71,28 @@ void session_init(struct session *s, const struct session_config *config,
 	s->phase = SESSION_WAIT;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static uint64_t run_until(const struct session *s)
 {
 	return s->config.duration == 0 ? UINT64_MAX
 				       : s->started + s->config.duration;
 }
 
-static uint64_t stalled_at(const struct session *s)
+/* When this phase has lasted too long. */
+static uint64_t phase_until(const struct session *s)
 {
+	if (s->phase != SESSION_BODY)
+		return s->due;
 	return s->config.stall == 0 || s->paused ? UINT64_MAX
 						 : s->alive + s->config.stall;
 }
 
 uint64_t session_deadline(const struct session *s)
 {
-	uint64_t until = run_until(s);
+	uint64_t a = run_until(s), b = phase_until(s);
 
 	if (s->phase == SESSION_OVER || s->ending)
 		return UINT64_MAX;
-	return earlier(until,
-		       s->phase == SESSION_BODY ? stalled_at(s) : s->due);
+	return a < b ? a : b;
 }
 
 void session_end(struct session *s, enum cause cause)
@@ -144,12 +141,11 @@ static void begin_gap(struct session *s, struct moment now)
 	s->gap.cause = s->cause;
 }
 
-static void end_gap(struct session *s, struct moment now, bool resumed)
+static void end_gap(struct session *s, struct moment now)
 {
 	size_t i = 0;
 
 	session_open_gap(s, now, &s->gap);
-	s->gap.resumed = resumed;
 	s->in_gap = false;
 	s->gaps++;
 	s->gap_ms += s->gap.ms;
@@ -242,7 +238,7 @@ static enum session_event finish(struct session *s, struct moment now)
 		begin_gap(s, now);
 	if (s->verdict == BACKOFF_FATAL || s->verdict == BACKOFF_COMPLETE) {
 		if (s->in_gap)
-			end_gap(s, now, false);
+			end_gap(s, now);
 		s->phase = SESSION_OVER;
 		s->over = now.ms;
 	} else {
@@ -251,39 +247,44 @@ static enum session_event finish(struct session *s, struct moment now)
 	return SESSION_ENDED;
 }
 
+/* A part of an attempt, which has so many ms, or UINT64_MAX. */
+static void begin_phase(struct session *s, enum session_phase phase,
+			uint64_t ms, struct moment now)
+{
+	s->phase = phase;
+	s->patience = ms;
+	s->due = ms == UINT64_MAX ? ms : now.ms + ms;
+}
+
 enum session_event session_tick(struct session *s, struct moment now)
 {
 	if (s->phase == SESSION_OVER || s->ending)
 		return SESSION_MORE;
 	if (now.ms >= run_until(s)) {
 		session_end(s, CAUSE_DURATION);
-	} else if (s->phase == SESSION_BODY) {
-		if (now.ms >= stalled_at(s))
-			session_end(s, CAUSE_STALL);
-	} else if (now.ms >= s->due) {
+	} else if (now.ms >= phase_until(s)) {
 		if (s->phase == SESSION_WAIT) {
-			s->phase = SESSION_CONNECT;
-			s->patience = SESSION_ATTEMPT;
-			s->due = now.ms + SESSION_ATTEMPT;
+			begin_phase(s, SESSION_CONNECT, SESSION_ATTEMPT, now);
+			s->cut = 0;
 			return SESSION_DIAL;
 		}
-		session_end(s, s->phase == SESSION_REFUSED ? CAUSE_STATUS
-							   : CAUSE_TIMEOUT);
+		session_end(s, s->phase == SESSION_BODY      ? CAUSE_STALL
+			       : s->phase == SESSION_REFUSED ? CAUSE_STATUS
+							     : CAUSE_TIMEOUT);
 	}
 	return SESSION_MORE;
 }
 
 void session_connected(struct session *s, struct moment now)
 {
-	uint64_t wait = s->config.stall;
+	uint64_t stall = s->config.stall;
 
-	if (wait < SESSION_ATTEMPT)
-		wait = wait == 0 ? UINT64_MAX - now.ms : SESSION_ATTEMPT;
-	s->patience = wait;
-	s->due = now.ms + wait;
-	s->phase = SESSION_HEAD;
+	begin_phase(s, SESSION_HEAD,
+		    stall == 0                ? UINT64_MAX
+		    : stall < SESSION_ATTEMPT ? SESSION_ATTEMPT
+					      : stall,
+		    now);
 	s->excerpt_n = 0;
-	s->cut = 0;
 	http_head_init(&s->head);
 }
 
@@ -309,8 +310,7 @@ static enum session_event read_head(struct session *s, struct moment now,
 	if (e != HTTP_DONE)
 		return SESSION_MORE;
 	http_body_init(&s->body, &s->head);
-	s->phase = SESSION_REFUSED;
-	s->due = now.ms + SESSION_ATTEMPT;
+	begin_phase(s, SESSION_REFUSED, SESSION_ATTEMPT, now);
 	if (s->head.status != 200)
 		return SESSION_MORE;
 	s->phase = SESSION_BODY;
@@ -389,28 +389,27 @@ static void take_errors(struct session *s)
 		session_end(s, CAUSE_LIMIT_LINE);
 }
 
-/* How old the tweet was when it came, from the time that its id holds. It is
- * looked for in one tweet a second: json_find reads the line again. */
+/* How old the tweet was when it came, from the time that its id holds. Of many
+ * at once only the first are asked: json_find reads the line again. */
 static void take_lag(struct session *s, struct moment now)
 {
 	static const char *const path[] = { "data", "id", NULL };
+	const char *const *from = path + (s->config.v2 ? 0 : 1);
 	struct json_value v;
 	uint64_t id, made;
 
-	if (s->lag_at != 0 && now.ms - s->lag_at < LAG_EVERY)
+	s->looks = now.ms == s->looked_at ? s->looks + 1 : 0;
+	s->looked_at = now.ms;
+	if (s->looks >= LAG_LOOKS)
 		return;
-	s->lag_at = now.ms;
-	s->has_lag = json_find((const char *)s->line.p,
-			       path + (s->config.v2 ? 0 : 1), &v) &&
+	s->has_lag = json_find((const char *)s->line.p, from, &v) &&
 		     text_to_u64(v.p, v.n, UINT64_MAX, &id);
-	if (!s->has_lag)
-		return;
-	made = (id >> 22) + SNOWFLAKE;
-	s->has_lag =
-	    made <= now.unix_ms + LAG_AHEAD && made + LAG_MAX >= now.unix_ms;
+	made = s->has_lag ? (id >> 22) + SNOWFLAKE : 0;
+	s->has_lag = s->has_lag && made <= now.unix_ms + AHEAD &&
+		     made + BEHIND >= now.unix_ms;
 	s->lag = s->has_lag && made < now.unix_ms ? now.unix_ms - made : 0;
-	if (s->lag > s->max_lag)
-		s->max_lag = s->lag;
+	s->max_lag = s->lag > s->max_lag ? s->lag : s->max_lag;
+	s->ever_lag = s->ever_lag || s->has_lag;
 }
 
 /* What a notice means beside being handed on. */
@@ -493,7 +492,7 @@ static enum session_event read_stream(struct session *s, struct moment now,
 	if (s->behind && now.ms - s->resumed >= LEVEL)
 		s->behind = false;
 	if (s->in_gap) {
-		end_gap(s, now, true);
+		end_gap(s, now);
 		return SESSION_RESUMED;
 	}
 	e = lines_next(&s->lines, data->p, data->n, &k, &s->line);

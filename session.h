@@ -29,8 +29,7 @@ enum session_phase {
 	SESSION_WAIT,    /* for the next attempt, until due */
 	SESSION_CONNECT, /* the connection is being made */
 	SESSION_HEAD,    /* the request is on its way, a head expected */
-	SESSION_REFUSED, /* no 200: the body, where it says why, is being read
-			  */
+	SESSION_REFUSED, /* no 200: a body that says why is being read */
 	SESSION_BODY,
 	SESSION_OVER /* nothing more is to be done */
 };
@@ -70,7 +69,7 @@ struct session_gap {
 	uint64_t start, ms;
 	uint64_t start_unix_ms; /* by the clock when the gap was noticed */
 	enum cause cause;
-	bool resumed;     /* else it lasts, or lasted to the run's end */
+	bool resumed;     /* the server was asked to send what it missed */
 	bool upper_bound; /* it began in a pause, nobody knows when */
 };
 
@@ -114,9 +113,10 @@ struct session {
 	struct withheld withheld;
 	struct session_stats stats;
 	struct session_gap gap, longest[SESSION_GAPS]; /* gap: the last */
-	uint64_t gaps, gap_ms; /* of gaps that are over */
-	bool has_lag;
-	uint64_t lag_at, lag, max_lag; /* ms; lag_at: when it was looked for */
+	uint64_t gaps, gap_ms;     /* of gaps that are over */
+	bool has_lag, ever_lag;    /* lag, max_lag are known */
+	uint64_t lag, max_lag;     /* ms that tweets are old */
+	uint64_t looked_at, looks; /* for it: when, how often then */
 	char excerpt[SESSION_EXCERPT];
 	size_t excerpt_n;
 	/* Of the last end: */

@@ -298,7 +298,7 @@ static void set_up(int argc, char **argv)
 static void shut_in(void)
 {
 	const bool replaces =
-	    wheel.coverage.report[0] != '\0' && wheel.coverage.direct < 0;
+	    wheel.coverage.report[0] != '\0' && wheel.coverage.direct.fd < 0;
 	const struct sandbox_needs needs = {
 		.port = request.url.port,
 		.write = { replaces ? wheel.coverage.report : NULL },

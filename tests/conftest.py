@@ -100,8 +100,9 @@ def tstream(keys_file, authority, tmp_path):
 def stats(stderr):
     """The last statistics line as a dictionary."""
     line = [x for x in stderr.splitlines() if " stats " in x][-1]
-    return {k: float(v) if k == "gap_s" else int(v)
-            for k, v in (w.split("=") for w in line.split(" stats ")[1].split())}
+    words = line.split(" stats ")[1].split(" (")[0].split()
+    return {k: float(v) if k in ("gap_s", "lag_s") else int(v)
+            for k, v in (w.split("=") for w in words)}
 
 
 def pytest_configure(config):

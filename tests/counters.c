@@ -12,9 +12,11 @@ int main(int argc, char **argv)
 	static struct output out;
 	struct moment now = { 2000, 1795000000000 };
 	struct session_config config = { .tweet_key = "text" };
-	struct coverage r = {
-		.session = &s, .request = &request, .out = &out, .direct = 1
-	};
+	struct coverage r = { .session = &s,
+			      .request = &request,
+			      .out = &out,
+			      .report = "stdout",
+			      .direct = { 1, NOWAIT_FILE } };
 	uint64_t n = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
 
 	if (request_url(&request, "http://counters.example/x") != NULL)

@@ -10,6 +10,7 @@
 #include "../oauth1.h"
 #include "../request.h"
 #include "../resolve.h"
+#include "../session.h"
 #include "../withheld.h"
 
 #include <inttypes.h>
@@ -419,6 +420,8 @@ static void probe_texts(void)
 {
 	int i;
 
+	for (i = 0; i < CAUSES; i++)
+		printf("%s|", cause_text((enum cause)i));
 	for (i = 0; i < JSON_ERRORS; i++)
 		printf("%s|", json_error_text((enum json_error)i));
 	for (i = 0; i < RESOLVE_RESULTS; i++)

@@ -467,11 +467,46 @@ def test_http_random_chunks(probe):
 
 
 @pytest.mark.parametrize("value, want", [
-    ("120", 120), ("0", 0), ("-5", 0), ("+5", 0), ("1.5", 0), ("99999999999", 0),
-    ("Fri, 31 Dec 1999 23:59:59 GMT", 0), ("", 0), ("12 s", 0)])
-def test_H7_retry_after(probe, value, want):
-    raw = head(f"Retry-After: {value}", "Content-Length: 0", status="503 x")
+    ("120", 120), ("0", 0), ("-5", 0), ("+5", 0), ("1.5", 0),
+    ("4294967296", 2**32), ("18446744073709551616", 2**64 - 1),
+    ("9" * 100, 2**64 - 1), ("Sun, 06 Nov 1994 08:51:37 GMT", 120),
+    ("Sun, 06 Nov 1994 08:49:36 GMT", 0), ("", 0), ("12 s", 0)])
+def test_H7_N4_retry_after(probe, value, want):
+    raw = head("Date: Sun, 06 Nov 1994 08:49:37 GMT", f"Retry-After: {value}",
+               "Content-Length: 0", status="503 x")
     assert probe.sized("h", 1 << 20, raw).split(" ")[2] == str(want)
+
+
+@pytest.mark.parametrize("name, values, want", [
+    ("Content-Encoding", ("gzip", "identity"),
+     "bad a Content-Encoding nobody asked for"),
+    ("Content-Encoding", ("identity", "gzip"),
+     "bad a Content-Encoding nobody asked for"),
+    ("Content-Encoding", ("gzip", "gzip"),
+     "bad a Content-Encoding nobody asked for"),
+    ("Content-Encoding", ("identity", "Identity"), "200 whole 0 0 "),
+    ("Content-Length", ("0", "00"), "bad two different Content-Lengths"),
+    ("Retry-After", ("7", "8"), "200 whole 0 0 "),
+    ("Retry-After", ("7", "8", "7"), "200 whole 0 0 "),
+    ("Retry-After", ("7", "7"), "200 whole 7 0 "),
+    ("Date", ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"),
+     "200 whole 0 0 "),
+])
+def test_N7_fields_that_differ(probe, name, values, want):
+    raw = head(*[f"{name}: {v}" for v in values],
+               *([] if name == "Content-Length" else ["Content-Length: 0"]))
+    assert probe.sized("h", 1 << 20, raw).strip() == want.strip()
+
+
+@pytest.mark.parametrize("n, want", [(16380, "200 whole"), (16384, "bad "),
+                                     (1 << 20, "bad ")])
+def test_N8_zeros_of_a_chunk_size(probe, n, want):
+    """Size, its extension and its end have 16 KiB; one byte at a time, too."""
+    for more in (b"0" * n, b"0" * (n - 200) + b"1;" + b"x" * 198):
+        raw = CHUNKED + (more + b"\r\n\r\n" if b";" not in more
+                         else more + b"\r\nA\r\n0\r\n\r\n")
+        for step in (1, 1 << 20):
+            assert probe.sized("h", step, raw).startswith(want)
 
 
 @pytest.mark.parametrize("value, want", [
@@ -721,7 +756,8 @@ def test_backoff_codes(probe):
         return int(probe("c", kind.encode() + struct.pack(">I", n)))
 
     for n in range(201, 1000):
-        want = LIMITED if n in (420, 429) else SERVER if 500 <= n < 600 else FATAL
+        want = LIMITED if n in (420, 429) else SERVER \
+            if 500 <= n < 600 or n in (408, 425) else FATAL
         assert code("s", n) == want
     special = {2: LIMITED, 6: FATAL, 7: LIMITED, 9: COMPLETE, 401: FATAL,
                403: FATAL, 404: FATAL, 406: FATAL, 413: FATAL, 416: FATAL,
@@ -763,10 +799,13 @@ def test_withheld_interleaved(probe):
         assert withheld(probe, wire) == (total, least, 0)
 
 
-def test_withheld_bounds(probe):
+def test_M7_withheld_bounds(probe):
     assert withheld(probe, []) == (0, 0, 0)
     assert withheld(probe, [5, 5, 7]) == (7, 7, 0)
     assert withheld(probe, [5, 3, 7, None, 1]) == (11, 8, 0)
+    top = 2**64 - 2
+    assert withheld(probe, [top, 5]) == (2**64 - 1, top, 0)
+    assert withheld(probe, [top, None, top]) == (2**64 - 1, 2**64 - 1, 0)
     many = list(range(100, 80, -1))  # 20 counters, 16 are told apart
     assert withheld(probe, many) == (sum(many[:16]), 100, 4)
 
