@@ -383,7 +383,8 @@ def test_A8_no_signature_between_attempts(tstream, context):
 
     with Server(scripted(refuse), context) as server:
         p = tstream.start("-u", server.url())
-        assert b"next attempt in" in p.stderr.readline()
+        while b"next attempt in" not in (line := p.stderr.readline()):
+            assert line
         text = memory(p.pid)
         p.kill()
         p.communicate()
