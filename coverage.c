@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define TOLD 5 /* gaps that are told of to people */
+#define REPLACE (O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW)
 
 static double seconds(uint64_t ms)
 {
@@ -100,14 +101,18 @@ static void put_counts(struct text *t, const struct coverage *c, uint64_t gaps,
 		{ "connects", s->stats.connects, ALWAYS },
 		{ "gaps", gaps, ALWAYS },
 	};
+	bool known;
 	size_t i;
 
 	for (i = 0; i < sizeof list / sizeof list[0]; i++) {
-		if (list[i].when == WITHHELD && !knows_withheld(s))
-			put(t, json ? ",\"%s\":null" : "", list[i].name);
-		else if (json || list[i].when != REPORT)
+		known = list[i].when != WITHHELD || knows_withheld(s);
+		if (!json && (!known || list[i].when == REPORT))
+			continue;
+		if (known)
 			put(t, json ? ",\"%s\":%" PRIu64 : " %s=%" PRIu64,
 			    list[i].name, list[i].value);
+		else
+			put(t, ",\"%s\":null", list[i].name);
 	}
 }
 
@@ -242,18 +247,23 @@ static void put_coverage(struct text *t, const struct coverage *c,
 	text_str(t, "]");
 }
 
-bool coverage_open(struct coverage *c, const char *file)
+void coverage_name(struct coverage *c, const char *file)
 {
-	struct stat st, err;
 	char real[PATH_MAX];
-	bool exists = stat(file, &st) == 0;
-	int fd;
 
-	c->direct.fd = -1;
 	if (realpath(file, real) == NULL)
 		snprintf(real, sizeof real, "%s", file);
 	snprintf(c->report, sizeof c->report, "%s", real);
 	snprintf(c->report_tmp, sizeof c->report_tmp, "%s.tmp", real);
+}
+
+bool coverage_open(struct coverage *c, const char *file)
+{
+	struct stat st, err;
+	bool exists = stat(file, &st) == 0;
+	int fd;
+
+	c->direct.fd = -1;
 	if (exists && fstat(STDERR_FILENO, &err) == 0 &&
 	    st.st_dev == err.st_dev && st.st_ino == err.st_ino) {
 		nowait_open(&c->direct, STDERR_FILENO);
@@ -263,7 +273,7 @@ bool coverage_open(struct coverage *c, const char *file)
 		    open(file, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 		return c->direct.fd >= 0;
 	} else {
-		fd = open(c->report_tmp, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+		fd = open(c->report_tmp, REPLACE, 0666);
 		return fd >= 0 && close(fd) == 0;
 	}
 	return true;
@@ -280,8 +290,7 @@ static bool write_all(const struct nowait *to, const char *p, size_t n)
 
 static bool replace(const struct coverage *c, const char *p, size_t n)
 {
-	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
-	struct nowait to = { open(c->report_tmp, flags, 0666), NOWAIT_FILE };
+	struct nowait to = { open(c->report_tmp, REPLACE, 0666), NOWAIT_FILE };
 	bool whole = to.fd >= 0 && write_all(&to, p, n);
 
 	if (to.fd >= 0 && close(to.fd) < 0)

@@ -33,9 +33,12 @@ void coverage_stats(const struct coverage *c, struct moment now);
 /* What the collection covers and missed, in a few lines for people. */
 void coverage_log(const struct coverage *c, struct moment now);
 
-/* Prepare to write the report to this file. A regular one is always whole: what
- * is new is written beside it, in FILE.tmp, and renamed. Returns false, with
- * errno, if that cannot be done. */
+/* The report goes to this file, wherever links lead. A regular one is always
+ * whole: what is new is written beside it, in report_tmp, and renamed. */
+void coverage_name(struct coverage *c, const char *file);
+
+/* Prepare to write it, after coverage_name. Returns false, with errno, if that
+ * cannot be done. */
 bool coverage_open(struct coverage *c, const char *file);
 
 /* Write the report anew, a JSON object. If that fails it is said, and so in

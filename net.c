@@ -188,6 +188,7 @@ void net_open(struct net *c, const struct http_url *url, struct moment now,
 	c->deadline = now.ms + RESOLVE_MS;
 	c->peer[0] = c->error[0] = '\0';
 	c->cannot_send = c->blocked = false;
+	c->tls.error = 0; /* of an attempt before */
 	c->from = c->n = 0;
 	c->next = 0;
 	c->count = 1;

@@ -176,6 +176,8 @@ static void refuse_same_file(void)
 		{ .what = "stdout" },
 		{ .what = "-n", .file = opt.notices_file },
 		{ .what = "--report", .file = opt.report_file },
+		{ .what = "--report's FILE.tmp",
+		  .file = opt.report_file ? wheel.coverage.report_tmp : NULL },
 		{ .what = "-k",
 		  .file = opt.keys_file ? opt.keys_file : "keys.yaml" },
 	};
@@ -275,6 +277,8 @@ static void set_up(int argc, char **argv)
 			       : LOG_INFO,
 		 opt.loop.live, &request.secrets);
 	options_notes(&request);
+	if (opt.report_file != NULL)
+		coverage_name(&wheel.coverage, opt.report_file);
 	refuse_same_file();
 	load_keys();
 	/* With the longest time: what fits now always will. */

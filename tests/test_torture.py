@@ -228,7 +228,9 @@ def judge_cut(run, case):
         want += joined(AGAIN) + BYE_LINE
         assert run.connections == 2
     assert run.out == want, (case, run.out, run.err)
-    assert run.status == 0, (case, run.err)
+    # 1: the time ended before there was a stream
+    assert run.status == (0 if b"connected to" in run.err else 1), \
+        (case, run.err)
 
 
 def cut_cases(sizes, how, step):
