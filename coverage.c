@@ -178,7 +178,7 @@ static void put_json(struct text *t, const struct request *r, const char *s)
 	size_t left, k;
 
 	text_init(&hidden, shown, sizeof shown);
-	secret_hide(&r->secrets, &hidden, s, strlen(s));
+	secret_append(&r->secrets, &hidden, s, strlen(s), false);
 	text_str(t, "\"");
 	for (left = hidden.n; left > 0; left -= k, p += k) {
 		k = text_utf8(p, left);

@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE 2112 /* less than PIPE_BUF, so that a line is never cut */
-#define TOLD 64   /* of these for how many were left out */
+#define LINE 2176 /* less than PIPE_BUF, so that a line is never cut */
+#define TOLD 128  /* of these for how many were left out */
 #define KINDS 64  /* more than there are; if not, the last is of many */
 #define BURST 10
 #define START "\r\033[K" /* of the terminal's line, which is cleared */
@@ -31,7 +31,7 @@ static const struct secrets *secrets;
 static struct nowait err;
 static bool has_live, live_drawn, in_journal;
 static uint64_t lost;
-static struct kind kinds[KINDS];
+static struct kind kinds[KINDS], unlimited;
 static char rest[LINE]; /* of a line that stderr took a part of */
 static size_t rest_n;
 
@@ -65,7 +65,7 @@ bool log_shows(enum log_level level)
 
 void log_foreign(struct text *t, const void *p, size_t n)
 {
-	secret_printable(secrets, t, p, n);
+	secret_append(secrets, t, p, n, true);
 }
 
 /* Write what is left of a line. */
@@ -105,7 +105,7 @@ put_said(struct text *line, const char *format, va_list ap)
 
 	vsnprintf(said, sizeof said, format, ap);
 	text_init(&t, hidden, sizeof hidden);
-	secret_hide(secrets, &t, said, strlen(said));
+	secret_append(secrets, &t, said, strlen(said), false);
 	text_printable(line, t.p, t.n);
 }
 
@@ -131,39 +131,14 @@ static void put_prefix(struct text *line, enum log_level level)
 	text_str(line, " tstream: ");
 }
 
-__attribute__((format(printf, 3, 0))) static bool
-put_format(enum log_level level, uint64_t left_out, const char *format,
-	   va_list ap)
+static void tell(struct text *line, const char *before, uint64_t n,
+		 const char *behind)
 {
-	char buf[LINE];
-	struct text line;
-
-	text_init(&line, buf, LINE - TOLD);
-	put_prefix(&line, level);
-	put_said(&line, format, ap);
-	line.cap = sizeof buf;
-	if (left_out > 0) {
-		text_str(&line, " (and ");
-		text_u64(&line, left_out);
-		text_str(&line, " more such lines left out)");
-	}
-	text_str(&line, "\n");
-	if (!put(&line))
-		return false;
-	live_drawn = false;
-	return true;
-}
-
-__attribute__((format(printf, 2, 3))) static bool
-put_line(enum log_level level, const char *format, ...)
-{
-	va_list ap;
-	bool ok;
-
-	va_start(ap, format);
-	ok = put_format(level, 0, format, ap);
-	va_end(ap);
-	return ok;
+	if (n == 0)
+		return;
+	text_str(line, before);
+	text_u64(line, n);
+	text_str(line, behind);
 }
 
 static struct kind *kind_of(const char *format)
@@ -197,26 +172,29 @@ static bool has_credit(struct kind *k)
 
 void log_line(enum log_level level, const char *format, ...)
 {
-	struct kind *k = NULL;
+	bool all = level == LOG_DEBUG || level == LOG_ASKED;
+	struct kind *k = all ? &unlimited : kind_of(format);
+	char buf[LINE];
+	struct text line;
 	va_list ap;
 
-	if (!log_shows(level))
+	if (!log_shows(level) || (k != &unlimited && !has_credit(k)))
 		return;
-	if (level != LOG_DEBUG && level != LOG_ASKED) {
-		k = kind_of(format);
-		if (!has_credit(k))
-			return;
-	}
-	if (lost > 0 &&
-	    put_line(level, "stderr was full: %" PRIu64 " lines left out",
-		     lost))
-		lost = 0;
+	text_init(&line, buf, LINE - TOLD);
+	put_prefix(&line, level);
 	va_start(ap, format);
-	if (!put_format(level, k != NULL ? k->left_out : 0, format, ap))
-		lost++;
-	else if (k != NULL)
-		k->left_out = 0;
+	put_said(&line, format, ap);
 	va_end(ap);
+	line.cap = LINE;
+	tell(&line, " (and ", k->left_out, " more such lines left out)");
+	tell(&line, " (stderr was full: ", lost, " lines left out)");
+	text_str(&line, "\n");
+	if (!put(&line)) {
+		lost++;
+		return;
+	}
+	live_drawn = false;
+	lost = k->left_out = 0;
 }
 
 void log_end(void)
@@ -229,7 +207,7 @@ void log_end(void)
 		kinds[i].left_out = 0;
 	}
 	if (sum > 0)
-		put_line(LOG_ERROR,
+		log_line(LOG_ERROR,
 			 "%" PRIu64 " more lines such as those above were left "
 			 "out",
 			 sum);

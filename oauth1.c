@@ -12,16 +12,16 @@ static bool is_unreserved(char c)
 	       text_is_digit(c) || (c != '\0' && strchr("-._~", c) != NULL);
 }
 
-void percent_encode(struct text *t, const char *p, size_t n)
+/* Append a string percent-encoded (RFC 3986, 2.1; RFC 5849, 3.6). percent is
+ * what stands for %: "%25" encodes twice, since all else stays as it is. */
+static void encode(struct text *t, const char *s, const char *percent)
 {
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (is_unreserved(p[i])) {
-			text_mem(t, p + i, 1);
+	for (; *s != '\0'; s++) {
+		if (is_unreserved(*s)) {
+			text_mem(t, s, 1);
 		} else {
-			text_str(t, "%");
-			text_put_hex(t, p + i, 1, 'A');
+			text_str(t, percent);
+			text_put_hex(t, s, 1, 'A');
 		}
 	}
 }
@@ -47,20 +47,15 @@ bool percent_decode(struct text *t, const char *p, size_t n)
 	return true;
 }
 
-static void encode(struct text *t, const char *s)
-{
-	percent_encode(t, s, strlen(s));
-}
-
 void form_encode(struct text *t, const struct param *p, size_t n)
 {
 	size_t i;
 
 	for (i = 0; i < n; i++) {
 		text_str(t, i > 0 ? "&" : "");
-		encode(t, p[i].name);
+		encode(t, p[i].name, "%");
 		text_str(t, "=");
-		encode(t, p[i].value);
+		encode(t, p[i].value, "%");
 	}
 }
 
@@ -71,9 +66,9 @@ void oauth1_key(struct oauth1 *o, const char *consumer_secret,
 	struct text t;
 
 	text_init(&t, key, sizeof key);
-	encode(&t, consumer_secret);
+	encode(&t, consumer_secret, "%");
 	text_str(&t, "&");
-	encode(&t, token_secret);
+	encode(&t, token_secret, "%");
 	hmac_sha1_key(&o->key, key, t.n);
 	explicit_bzero(key, sizeof key);
 }
@@ -113,19 +108,6 @@ static void sort(struct param *p, size_t n)
 	}
 }
 
-/* What stands in the body encoded stands in the base string encoded again. */
-static void encode_twice(struct text *t, const char *s)
-{
-	char code[4];
-	struct text once;
-
-	for (; *s != '\0'; s++) {
-		text_init(&once, code, sizeof code);
-		percent_encode(&once, s, 1);
-		percent_encode(t, code, once.n);
-	}
-}
-
 /* RFC 5849, 3.4.1.1. */
 static void base_string(struct text *t, const struct oauth1_request *r,
 			const struct param *p, size_t n)
@@ -134,12 +116,12 @@ static void base_string(struct text *t, const struct oauth1_request *r,
 
 	text_str(t, r->method);
 	text_str(t, "&");
-	encode(t, r->url);
+	encode(t, r->url, "%");
 	for (i = 0; i < n; i++) {
 		text_str(t, i > 0 ? "%26" : "&");
-		encode_twice(t, p[i].name);
+		encode(t, p[i].name, "%25");
 		text_str(t, "%3D");
-		encode_twice(t, p[i].value);
+		encode(t, p[i].value, "%25");
 	}
 }
 
@@ -190,10 +172,10 @@ void oauth1_sign(const struct oauth1 *o, const struct oauth1_request *r,
 	for (i = 0; i < OAUTH_PARAMS; i++) {
 		text_str(header, oauth[i].name);
 		text_str(header, "=\"");
-		encode(header, oauth[i].value);
+		encode(header, oauth[i].value, "%");
 		text_str(header, "\", ");
 	}
 	text_str(header, "oauth_signature=\"");
-	encode(header, signature->p);
+	encode(header, signature->p, "%");
 	text_str(header, "\"");
 }

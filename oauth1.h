@@ -36,9 +36,6 @@ struct oauth1_request {
 	const char *timestamp;      /* seconds since 1970, in decimal */
 };
 
-/* Append n bytes percent-encoded (RFC 3986 section 2.1; RFC 5849, 3.6). */
-void percent_encode(struct text *t, const char *p, size_t n);
-
 /* Decode %XX, and + as a space (application/x-www-form-urlencoded), from
  * p[0..n-1]. Returns false if a % is not followed by two hexadecimal digits,
  * or if it stands for NUL. */

@@ -4,6 +4,7 @@
 #include "log.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -101,16 +102,16 @@ void report_bad_line(const struct report *r)
 			 beginning);
 }
 
-/* Append a value of the line, of a path of keys; false if it has none. */
-static bool put_found(struct text *t, const struct report *r,
-		      const char *const *path)
+/* Append what stands in the line at a path of keys, if it has it. */
+static void put_found(struct text *t, const struct report *r,
+		      const char *before, const char *const *path)
 {
 	struct json_value v;
 
 	if (!json_find((const char *)r->session->line.p, path, &v))
-		return false;
+		return;
+	text_str(t, before);
 	log_foreign(t, v.p, v.n);
-	return true;
 }
 
 void report_warning(const struct report *r, struct moment now)
@@ -125,9 +126,9 @@ void report_warning(const struct report *r, struct moment now)
 		return;
 	last = now.ms;
 	text_init(&t, a, sizeof a);
-	put_found(&t, r, code);
+	put_found(&t, r, "", code);
 	text_init(&t, b, sizeof b);
-	put_found(&t, r, full);
+	put_found(&t, r, "", full);
 	log_line(LOG_INFO,
 		 "the server warns: %s, its queue for us is %s%% full", a, b);
 }
@@ -137,23 +138,22 @@ void report_errors(const struct report *r)
 	static const char *const parts[][3] = {
 		{ "errors", "title", NULL },
 		{ "errors", "detail", NULL },
-		{ "errors", "message", NULL }, /* of v1.1 */
-		{ "errors", "code", NULL },
+		{ "errors", "code", NULL }, /* of v1.1 */
+		{ "errors", "message", NULL },
 		{ "error", NULL, NULL }, /* of others */
 	};
 	char said[640];
 	struct text t;
-	size_t i, had;
+	const struct line *line = &r->session->line;
+	size_t i;
 
-	if (r->session->line.n > ERRORS_MAX)
+	/* Most objects are done with here, in streams without tweets too. */
+	if (line->n > ERRORS_MAX ||
+	    memmem(line->p, line->n, "\"error", 6) == NULL)
 		return;
 	text_init(&t, said, sizeof said);
-	for (i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-		had = t.n;
-		text_str(&t, had > 0 ? ": " : "");
-		if (!put_found(&t, r, parts[i]))
-			text_cut(&t, had);
-	}
+	for (i = 0; i < sizeof parts / sizeof parts[0]; i++)
+		put_found(&t, r, t.n > 0 ? ": " : "", parts[i]);
 	if (t.n > 0)
 		log_line(LOG_INFO, "the service says: %s", said);
 }
@@ -212,6 +212,19 @@ static const char *advice(int status, const struct request *r)
 			    : "see what the server says";
 }
 
+/* Append as printf does, for words of our own. */
+__attribute__((format(printf, 2, 3))) static void put(struct text *t,
+						      const char *format, ...)
+{
+	char words[640];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(words, sizeof words, format, ap);
+	va_end(ap);
+	text_str(t, words);
+}
+
 static void put_status(struct text *t, const struct report *r,
 		       struct moment now)
 {
@@ -220,24 +233,19 @@ static void put_status(struct text *t, const struct report *r,
 	uint64_t there = s->head.date;
 	uint64_t skew = here > there ? here - there : there - here;
 
-	text_str(t, "HTTP status ");
-	text_u64(t, (uint64_t)s->head.status);
+	put(t, "HTTP status %d", s->head.status);
 	if (s->head.field[HTTP_LOCATION].n > 0) {
 		text_str(t, " to ");
 		put_value(t, s->head.field[HTTP_LOCATION]);
 	}
 	put_excerpt(t, s);
-	if (s->verdict == BACKOFF_FATAL) {
-		text_str(t, " - ");
-		text_str(t, advice(s->head.status, r->request));
-	}
-	if (s->head.status == 401 && there != 0 && skew > SKEW) {
-		text_str(t, " - the clock here is ");
-		text_u64(t, skew);
-		text_str(t,
-			 here > there ? " seconds ahead" : " seconds behind");
-		text_str(t, " of the server's: set it, signatures need it");
-	}
+	if (s->verdict == BACKOFF_FATAL)
+		put(t, " - %s", advice(s->head.status, r->request));
+	if (s->head.status == 401 && there != 0 && skew > SKEW)
+		put(t,
+		    " - the clock here is %" PRIu64 " seconds %s of the "
+		    "server's: set it, signatures need it",
+		    skew, here > there ? "ahead" : "behind");
 }
 
 /* A disconnect message: its code, what Twitter's documentation says of it, and
@@ -260,14 +268,9 @@ static void put_disconnect(struct text *t, const struct session *s)
 		"the server had too much to do and shed load",
 	};
 
-	text_str(t, "the server sent a disconnect message, code ");
-	text_u64(t, s->code);
-	if (s->code < sizeof meaning / sizeof meaning[0] &&
-	    meaning[s->code] != NULL) {
-		text_str(t, " (");
-		text_str(t, meaning[s->code]);
-		text_str(t, ")");
-	}
+	put(t, "the server sent a disconnect message, code %" PRIu64, s->code);
+	if (s->code > 0 && s->code < sizeof meaning / sizeof meaning[0])
+		put(t, " (%s)", meaning[s->code]);
 	text_str(t, s->said_n > 0 ? ": " : "");
 	log_foreign(t, s->said, s->said_n);
 }
@@ -285,9 +288,8 @@ static void put_cause(struct text *t, const struct report *r, struct moment now)
 		text_str(t, r->net->error);
 		break;
 	case CAUSE_PROTOCOL:
-		text_str(t, "the response breaks the protocol: ");
-		text_str(t, s->http_error);
-		text_str(t, s->head.refused.n > 0 ? ": " : "");
+		put(t, "the response breaks the protocol: %s%s", s->http_error,
+		    s->head.refused.n > 0 ? ": " : "");
 		put_value(t, s->head.refused);
 		break;
 	case CAUSE_STATUS:
@@ -297,11 +299,8 @@ static void put_cause(struct text *t, const struct report *r, struct moment now)
 		put_disconnect(t, s);
 		break;
 	case CAUSE_TIMEOUT:
-		text_str(t, "no response within ");
-		text_u64(t, s->patience / 1000);
-		text_str(t, " seconds (");
-		text_str(t, net_phase_text(r->net->phase));
-		text_str(t, ")");
+		put(t, "no response within %" PRIu64 " seconds (%s)",
+		    s->patience / 1000, net_phase_text(r->net->phase));
 		break;
 	case CAUSE_NONE:
 	case CAUSE_NO_RESPONSE:

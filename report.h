@@ -27,7 +27,7 @@ void report_resumed(const struct report *r);
 
 /* A line that is not written, or a warning of the service. */
 void report_bad_line(const struct report *r);
-void report_errors(const struct report *r); /* of v2, if the line is one */
+void report_errors(const struct report *r); /* of the service, if any */
 void report_warning(const struct report *r, struct moment now);
 
 #endif

@@ -217,13 +217,5 @@ void request_wipe(struct request *r)
 void request_end(struct request *r)
 {
 	request_wipe(r);
-	secret_wipe(&r->secrets, SECRET_SIGNATURE);
-}
-
-void request_forget(struct request *r)
-{
-	request_wipe(r);
-	explicit_bzero(&r->oauth, sizeof r->oauth);
-	explicit_bzero(r->authorization, sizeof r->authorization);
-	explicit_bzero(&r->secrets, sizeof r->secrets);
+	secret_set(&r->secrets, SECRET_SIGNATURE, "", 0);
 }

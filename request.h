@@ -67,7 +67,4 @@ void request_wipe(struct request *r);
 /* The attempt is over and told of: wipe its signature too. */
 void request_end(struct request *r);
 
-/* Wipe all that came with the credentials, and what was made of it. */
-void request_forget(struct request *r);
-
 #endif

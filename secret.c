@@ -102,18 +102,12 @@ void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
 	size_t size = 0;
 	int c;
 
-	secret_wipe(s, which);
+	explicit_bzero(s->value[which], s->n[which]);
 	while (r.n > 0 && p[r.n - 1] == '=')
 		r.n--; /* padding, which not everybody writes */
 	while (size < SECRET_MAX && (c = next(&r, LAYERS)) != END)
 		s->value[which][size++] = (unsigned char)c;
 	s->n[which] = size;
-}
-
-void secret_wipe(struct secrets *s, enum secret which)
-{
-	explicit_bzero(s->value[which], s->n[which]);
-	s->n[which] = 0;
 }
 
 static int lower(int c)
@@ -160,34 +154,23 @@ static size_t longest(const struct secrets *s, size_t least, size_t cut,
 	return most;
 }
 
-static void put(const struct secrets *s, struct text *t, const unsigned char *p,
-		size_t n, bool foreign)
+void secret_append(const struct secrets *s, struct text *t, const void *p,
+		   size_t n, bool foreign)
 {
 	size_t least = foreign ? LEAST : CUT, cut = foreign ? CUT : SIZE_MAX;
+	const unsigned char *b = p;
 	size_t at, size, end = 0;
 
 	for (at = 0; at < n && t->cap - t->n > sizeof hidden; at += size) {
-		size = longest(s, least, cut, p + at, n - at);
+		size = longest(s, least, cut, b + at, n - at);
 		if (size > 0 && at >= end)
 			text_str(t, hidden);
 		end = at + size > end ? at + size : end;
-		size = text_utf8(p + at, n - at);
+		size = text_utf8(b + at, n - at);
 		size += size == 0 ? 1 : 0;
 		if (at >= end && foreign)
-			text_printable(t, p + at, size);
+			text_printable(t, b + at, size);
 		else if (at >= end)
-			text_mem(t, p + at, size);
+			text_mem(t, b + at, size);
 	}
-}
-
-void secret_printable(const struct secrets *s, struct text *t, const void *p,
-		      size_t n)
-{
-	put(s, t, p, n, true);
-}
-
-void secret_hide(const struct secrets *s, struct text *t, const void *p,
-		 size_t n)
-{
-	put(s, t, p, n, false);
 }

@@ -24,25 +24,18 @@ struct secrets {
 	size_t n[SECRETS];                        /* 0: there is none */
 };
 
-/* Keep a copy of p[0..n-1], at most SECRET_MAX bytes, as this secret, in place
- * of the one before. */
+/* Keep a copy of p[0..n-1], at most SECRET_MAX bytes, as this secret; what was
+ * kept before is wiped. n of 0: it is only wiped. */
 void secret_set(struct secrets *s, enum secret which, const char *p, size_t n);
 
-/* Wipe one. */
-void secret_wipe(struct secrets *s, enum secret which);
-
-/* Append foreign bytes for a person to read: as text_printable does, but each
- * secret of 4 bytes or more as (secret). It is found in any ASCII case, also
- * with JSON's escapes (RFC 8259, 7), %XX (RFC 3986, 2.1) and + for a blank,
- * one in the other or more than once; and cut off by the text's end, once 8
- * bytes of it are there. Stops, without setting full, where there is no room.
- */
-void secret_printable(const struct secrets *s, struct text *t, const void *p,
-		      size_t n);
-
-/* Append p[0..n-1] as it is, but each whole secret of 8 bytes or more, found as
- * above, as (secret): for what is not foreign, and may quote what is. */
-void secret_hide(const struct secrets *s, struct text *t, const void *p,
-		 size_t n);
+/* Append p[0..n-1] with each secret written as (secret). It is found in any
+ * ASCII case, and with JSON's escapes (RFC 8259, 7), %XX (RFC 3986, 2.1) and +
+ * for a blank, one in the other or more than once. foreign: the text came from
+ * outside; it is made printable (text_printable), and what its end cut off of a
+ * secret counts, once 8 bytes are there. Else it stays as it is. A secret has
+ * at least 4 bytes in foreign text, 8 in our own. Stops, without setting full,
+ * where there is no room. */
+void secret_append(const struct secrets *s, struct text *t, const void *p,
+		   size_t n, bool foreign);
 
 #endif

@@ -39,12 +39,6 @@ void text_u64(struct text *t, uint64_t v)
 	text_mem(t, digits + i, sizeof digits - i);
 }
 
-void text_cut(struct text *t, size_t n)
-{
-	t->n = n;
-	t->p[n] = '\0';
-}
-
 static char hex_digit(int v, char ten)
 {
 	return (char)(v < 10 ? '0' + v : ten + v - 10);

@@ -23,9 +23,6 @@ void text_mem(struct text *t, const void *p, size_t n);
 void text_str(struct text *t, const char *s);
 void text_u64(struct text *t, uint64_t v);
 
-/* Take back what was written behind the first n bytes. */
-void text_cut(struct text *t, size_t n);
-
 /* Append n bytes as two hexadecimal digits each; ten is 'a' or 'A'. */
 void text_put_hex(struct text *t, const void *p, size_t n, char ten);
 

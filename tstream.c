@@ -232,7 +232,6 @@ static void die_by(int number)
 {
 	sigset_t set;
 
-	request_forget(&request);
 	signal(number, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, number);
@@ -365,7 +364,6 @@ int main(int argc, char **argv)
 		die_by(wheel.signal);
 	if (end == LOOP_READER_GONE)
 		die_by(SIGPIPE);
-	request_forget(&request);
 	if (end == LOOP_OUTPUT || wheel.coverage.report_failed)
 		return EXIT_OUTPUT;
 	return end == LOOP_FATAL || !wheel.session.ever_opened ? EXIT_FATAL

@@ -309,8 +309,8 @@ static void probe_oauth(void)
 	printf("\n");
 }
 
-/* x: p or h, secrets as fields, an empty one at their end, bytes. Prints what
- * secret_printable or secret_hide makes of them, in hex. */
+/* x: p if foreign, else h; secrets as fields, an empty one at their end, bytes.
+ * Prints what secret_append makes of them, in hex. */
 static void probe_secret(void)
 {
 	static struct secrets s;
@@ -325,14 +325,11 @@ static void probe_secret(void)
 		secret_set(&s, (enum secret)i, value, strlen(value));
 	}
 	for (; i < SECRETS; i++)
-		secret_wipe(&s, (enum secret)i);
+		secret_set(&s, (enum secret)i, "", 0);
 	n = size - at - 1;
 	p = piece(payload + at + 1, n);
 	text_init(&t, out, sizeof out);
-	if (payload[0] == 'p')
-		secret_printable(&s, &t, p, n);
-	else
-		secret_hide(&s, &t, p, n);
+	secret_append(&s, &t, p, n, payload[0] == 'p');
 	free(p);
 	print_hex(out, t.n);
 	printf("\n");

@@ -148,10 +148,11 @@ def test_L6_what_is_not_secret_stays(probe):
 def test_L6_several_secrets(probe):
     """One in the other, one behind the other, overlapping, in every slot."""
     a, b, c = "abcdefgh", "abcdefghijkl", "ghijklmnop"
+    d = "0" + a + "123"
     for text, want in ((a, "(secret)"), (b, "(secret)"), (a + c, "(secret)(secret)"),
                        ("abcdefghijklmnop", "(secret)"), ("x" + c + "y", "x(secret)y"),
-                       (b + b, "(secret)(secret)"), ("abcdefg-", "abcdefg-")):
-        for order in ([a, b, c], [c, b, a], ["-", "-", a, b, c]):
+                       (b + b, "(secret)(secret)"), (d + "z", "(secret)z"), ("abcdefg-", "abcdefg-")):
+        for order in ([a, b, c, d], [d, c, b, a], ["-", a, d, b, c]):
             assert shown(probe, order, text.encode()) == want.encode(), (text, order)
 
 
@@ -354,6 +355,47 @@ def test_L6_signature_and_token_of_oauth(tstream):
             assert secret.rstrip("=") not in text
 
 
+def memory(pid):
+    """All that a process has in memory."""
+    text = b""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as mem:
+        for line in maps:
+            m = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
+            if m and "[v" not in line:
+                mem.seek(int(m[1], 16))
+                text += mem.read(int(m[2], 16) - int(m[1], 16))
+    return text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="memory is read by root alone")
+def test_A8_no_signature_between_attempts(tstream, context):
+    """While the next attempt is waited for, neither the signature nor its MAC
+    is in memory; while one runs the log needs it."""
+    during = []
+
+    def refuse(c, request):
+        value = request.headers["Authorization"]
+        found = urllib.parse.unquote(
+            re.search('oauth_signature="(.*)"', value)[1])
+        c.send(b"HTTP/1.1 503 x\r\nContent-Length: 1\r\n\r\n")
+        during.append((found, found.rstrip("=").encode() in memory(p.pid)))
+        c.send(b"x")
+
+    with Server(scripted(refuse), context) as server:
+        p = tstream.start("-u", server.url())
+        while b"next attempt in" not in (line := p.stderr.readline()):
+            assert line
+        text = memory(p.pid)
+        p.kill()
+        p.communicate()
+    (signature, was_there), = during
+    assert was_there, "the test is blind"
+    for form in (signature.rstrip("="), urllib.parse.quote(signature, safe="")):
+        assert form.encode() not in text
+    mac = base64.b64decode(signature)
+    assert mac not in text and mac[:12] not in text
+
+
 def test_L6_report_and_own_words(told, tmp_path):
     """A token in the URL's path, in -p, in -H and in a file's name."""
     with Server(scripted(stream(tweets(1)) + BYE)) as server:
@@ -365,6 +407,16 @@ def test_L6_report_and_own_words(told, tmp_path):
     report = json.loads(report)
     assert "(secret)" in report["url"] and report["parameters"]["a"] == "(secret)"
     assert "X-Token: (secret)" in p.stderr
+
+
+def test_L6_own_words_are_searched_too(told, tmp_path):
+    """A file's name that holds a secret and a control character."""
+    name = tmp_path / ("\x1b" + quoted(BEARER))
+    name.symlink_to("/dev/full")
+    with Server(scripted(stream([b'{"limit":{"track":1}}']) + BYE)) as server:
+        p = told(server, "bearer", "-n", name)
+    assert p.returncode == 3 and seen(p.stderr) == [] and "\x1b" not in p.stderr
+    assert "/\\x1b(secret): No space left" in p.stderr
 
 
 def test_readable_unicode(tstream):
@@ -420,7 +472,7 @@ def test_errors_objects_as_their_text(tstream):
     long = b'{"error":"y","x":"%s"}' % (b"y" * 5000)
     with Server(scripted(stream([v1, other, long]) + BYE)) as server:
         p = tstream("-u", server.url())
-    assert "the service says: Could not authenticate you.: 32\n" in p.stderr
+    assert "the service says: 32: Could not authenticate you.\n" in p.stderr
     assert "the service says: model not found\n" in p.stderr
     assert p.stderr.count("the service says") == 2
 
