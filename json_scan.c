@@ -310,7 +310,8 @@ static bool take_literal(struct json_scan *s, const unsigned char *p, size_t n)
 					     : "null";
 	size_t i = 0;
 
-	while (word[i] != '\0' && s->at + i < n && p[s->at + i] == word[i])
+	while (word[i] != '\0' && s->at + i < n &&
+	       p[s->at + i] == (unsigned char)word[i])
 		i++;
 	if (word[i] != '\0' && s->at + i == n)
 		return false;

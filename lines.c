@@ -162,6 +162,24 @@ static enum lines_event take_whole(struct lines *l, const unsigned char *p,
 	return LINES_MESSAGE;
 }
 
+/* A new line, in the input from *used on; LINES_MORE if it is not whole. */
+static enum lines_event begin_line(struct lines *l, const unsigned char *in,
+				   size_t n, size_t *used, struct line *line)
+{
+	enum lines_event e;
+
+	*used += blanks(in + *used, n - *used);
+	if (*used == n)
+		return LINES_MORE;
+	if (in[*used] == '\n') {
+		++*used;
+		return LINES_KEEPALIVE;
+	}
+	e = take_whole(l, in + *used, n - *used, line);
+	*used += e == LINES_MESSAGE ? l->scan.at : 0;
+	return e;
+}
+
 enum lines_event lines_next(struct lines *l, const unsigned char *in, size_t n,
 			    size_t *used, struct line *line)
 {
@@ -172,18 +190,9 @@ enum lines_event lines_next(struct lines *l, const unsigned char *in, size_t n,
 		restart(l, l->drop);
 	while (e == LINES_MORE && !l->skipping) {
 		if (l->n == 0) {
-			*used += blanks(in + *used, n - *used);
-			if (*used == n)
-				return LINES_MORE;
-			if (in[*used] == '\n') {
-				++*used;
-				return LINES_KEEPALIVE;
-			}
-			e = take_whole(l, in + *used, n - *used, line);
-			if (e != LINES_MORE) {
-				*used += l->scan.at;
+			e = begin_line(l, in, n, used, line);
+			if (e != LINES_MORE || *used == n)
 				return e;
-			}
 		}
 		*used += carry(l, in + *used, n - *used);
 		e = judge(l, line);
