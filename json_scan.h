@@ -77,7 +77,8 @@ void json_init(struct json_scan *s, const char *tweet_key);
 /* Scan on in a text of which p[0..n-1] has come, from its beginning: the first
  * at bytes are known from earlier calls, and may have moved. Stops, and returns
  * true, behind the first LF that is white space, so that its meaning can be
- * judged from place; at the offending byte with place JSON_FAILED; or at the
+ * judged from place; at the offending byte with place JSON_FAILED, which in a
+ * number, judged when its end has come, may be an earlier one; or at the
  * end, which may be before a part of an escape, of a character or of a literal
  * that the end cuts: at most 5 bytes, to be scanned with what follows. */
 bool json_scan(struct json_scan *s, const unsigned char *p, size_t n);
