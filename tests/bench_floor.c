@@ -29,13 +29,10 @@ static bool flush(void)
 	return k > 0;
 }
 
-static void nothing(void)
-{
-}
-
 int main(int argc, char **argv)
 {
 	static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct moment now = { 0, (uint64_t)time(NULL) * 1000 };
 	char name[64];
 	bool sent = false;
 	const unsigned char *b;
@@ -51,9 +48,10 @@ int main(int argc, char **argv)
 		return 1;
 	net.tls.anchors = roots.anchors;
 	net.tls.nanchors = roots.n;
-	net.unix_time = (uint64_t)time(NULL);
-	net_open(&net, &url, 0, 1000000, nothing);
-	while (!done && net_step(&net, 0) < NET_ENDED) {
+	if (!resolve_begin(&net.resolve))
+		return 1;
+	net_open(&net, &url, now, 1000000);
+	while (!done && net_step(&net, now) < NET_ENDED) {
 		struct pollfd p;
 
 		if (net.phase == NET_OPEN && !sent)
@@ -68,7 +66,7 @@ int main(int argc, char **argv)
 			}
 			net_ack(&net, n);
 			if (net.from < net.n)
-				net_step(&net, 0);
+				net_step(&net, now);
 		}
 		if (!flush())
 			return 1;
