@@ -241,15 +241,20 @@ static bool take_string(struct json_scan *s, const unsigned char *p, size_t n)
 }
 
 /* Its closing quote is at at. */
-static void end_string(struct json_scan *s, const unsigned char *p)
+static void end_string(struct json_scan *s, const unsigned char *p, size_t n)
 {
 	if (s->place == JSON_IN_KEY && s->depth == 1)
 		classify(s, p + s->token + 1, s->at - s->token - 1);
-	if (s->place == JSON_IN_KEY)
-		s->place = JSON_COLON;
-	else
-		after_value(s);
 	s->at++;
+	if (s->place == JSON_IN_STRING) {
+		after_value(s);
+		return;
+	}
+	s->place = JSON_COLON;
+	if (s->at < n && p[s->at] == ':') { /* most often: no turn for it */
+		s->place = JSON_VALUE;
+		s->at++;
+	}
 }
 
 static bool is_digit(unsigned char c)
@@ -344,6 +349,10 @@ static bool take_token(struct json_scan *s, const unsigned char *p, size_t n)
 	} else if (c == ':' || c == ',') {
 		s->place =
 		    s->place == JSON_AFTER_MEMBER ? JSON_KEY : JSON_VALUE;
+		if (s->place == JSON_KEY && s->at < n && p[s->at] == '"') {
+			s->place = JSON_IN_KEY;
+			s->token = s->at++;
+		}
 	} else if (c == '{' || c == '[') {
 		s->is_object[s->depth++] = c == '{';
 		s->place = c == '{' ? JSON_KEY_OR_END : JSON_VALUE_OR_END;
@@ -362,7 +371,7 @@ bool json_scan(struct json_scan *s, const unsigned char *p, size_t n)
 		if (s->place == JSON_IN_KEY || s->place == JSON_IN_STRING) {
 			if (!take_string(s, p, n))
 				return false;
-			end_string(s, p);
+			end_string(s, p, n);
 		} else if (s->place == JSON_IN_NUMBER) {
 			if (!take_number(s, p, n))
 				return false;
