@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,19 +39,6 @@ static const char *stamp(uint64_t unix_ms)
 	return buf;
 }
 
-/* Append as printf writes, at most 511 bytes. */
-__attribute__((format(printf, 2, 3))) static void put(struct text *t,
-						      const char *format, ...)
-{
-	char part[512];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(part, sizeof part, format, ap);
-	va_end(ap);
-	text_str(t, part);
-}
-
 /* Only v1.1 says what was withheld. */
 static bool knows_withheld(const struct session *s)
 {
@@ -65,16 +51,16 @@ static void put_down(struct text *t, const struct session *s, struct moment now)
 	if (s->phase == SESSION_BODY || s->phase == SESSION_OVER ||
 	    s->cause == CAUSE_NONE)
 		return;
-	put(t, " (%s", cause_text(s->in_gap ? s->gap.cause : s->cause));
+	log_put(t, " (%s", cause_text(s->in_gap ? s->gap.cause : s->cause));
 	if (s->cause == CAUSE_STATUS)
-		put(t, "; HTTP status %d", s->head.status);
+		log_put(t, "; HTTP status %d", s->head.status);
 	else if (s->in_gap && s->cause != s->gap.cause)
-		put(t, "; %s", cause_text(s->cause));
+		log_put(t, "; %s", cause_text(s->cause));
 	if (s->phase == SESSION_WAIT)
-		put(t, "; the next attempt is in %.1f s)",
-		    seconds(s->due > now.ms ? s->due - now.ms : 0));
+		log_put(t, "; the next attempt is in %.1f s)",
+			seconds(s->due > now.ms ? s->due - now.ms : 0));
 	else
-		put(t, "; an attempt is being made)");
+		log_put(t, "; an attempt is being made)");
 }
 
 /* The counters, as " name=1" for a line or as members of an object. */
@@ -109,10 +95,10 @@ static void put_counts(struct text *t, const struct coverage *c, uint64_t gaps,
 		if (!json && (!known || list[i].when == REPORT))
 			continue;
 		if (known)
-			put(t, json ? ",\"%s\":%" PRIu64 : " %s=%" PRIu64,
-			    list[i].name, list[i].value);
+			log_put(t, json ? ",\"%s\":%" PRIu64 : " %s=%" PRIu64,
+				list[i].name, list[i].value);
 		else
-			put(t, ",\"%s\":null", list[i].name);
+			log_put(t, ",\"%s\":null", list[i].name);
 	}
 }
 
@@ -125,20 +111,26 @@ void coverage_stats(const struct coverage *c, struct moment now)
 
 	text_init(&t, line, sizeof line);
 	put_counts(&t, c, covers.gaps, false);
-	put(&t, " gap_s=%.1f held=%zu", seconds(covers.gap_ms),
-	    c->out->held + (c->notices != NULL ? c->notices->held : 0));
+	log_put(&t, " gap_s=%.1f held=%zu", seconds(covers.gap_ms),
+		c->out->held + (c->notices != NULL ? c->notices->held : 0));
 	if (s->has_lag)
-		put(&t, " lag_s=%.1f", seconds(s->lag));
+		log_put(&t, " lag_s=%.1f", seconds(s->lag));
 	put_down(&t, s, now);
 	log_line(LOG_ASKED, "stats connected=%d%s", s->phase == SESSION_BODY,
 		 line);
 }
 
-void coverage_gap(const char *what, const struct session_gap *gap)
+static void log_gap(enum log_level level, const char *what,
+		    const struct session_gap *gap)
 {
-	log_line(LOG_INFO, "%sgap of %s%.1f s since %s: %s", what,
+	log_line(level, "%sgap of %s%.1f s since %s: %s", what,
 		 gap->upper_bound ? "at most " : "", seconds(gap->ms),
 		 stamp(gap->start_unix_ms), cause_text(gap->cause));
+}
+
+void coverage_gap(const struct session_gap *gap)
+{
+	log_gap(LOG_INFO, "", gap);
 }
 
 void coverage_log(const struct coverage *c, struct moment now)
@@ -155,17 +147,17 @@ void coverage_log(const struct coverage *c, struct moment now)
 		 percent(covers.covered, covers.run), seconds(covers.gap_ms),
 		 seconds(covers.before));
 	if (covers.open.cause != CAUSE_NONE)
-		coverage_gap("coverage: open ", &covers.open);
+		log_gap(LOG_ASKED, "coverage: open ", &covers.open);
 	for (i = 0; i < TOLD && s->longest[i].cause != CAUSE_NONE; i++)
-		coverage_gap("coverage: ", &s->longest[i]);
+		log_gap(LOG_ASKED, "coverage: ", &s->longest[i]);
 	if (sum > 0)
-		log_line(LOG_INFO,
+		log_line(LOG_ASKED,
 			 "coverage: %" PRIu64 " tweets withheld, at least "
 			 "%" PRIu64 ": %.2f%% of those that matched",
 			 sum, withheld_min(&s->withheld),
 			 percent(sum, sum + s->stats.tweets));
 	if (s->stats.malformed > 0)
-		log_line(LOG_INFO, "coverage: %" PRIu64 " malformed lines",
+		log_line(LOG_ASKED, "coverage: %" PRIu64 " malformed lines",
 			 s->stats.malformed);
 }
 
@@ -183,9 +175,9 @@ static void put_json(struct text *t, const struct request *r, const char *s)
 	for (left = hidden.n; left > 0; left -= k, p += k) {
 		k = text_utf8(p, left);
 		if (k == 0 || *p < ' ')
-			put(t, "\\u%04x", k == 0 ? 0xfffdu : *p);
+			log_put(t, "\\u%04x", k == 0 ? 0xfffdu : *p);
 		else if (*p == '"' || *p == '\\')
-			put(t, "\\%c", *p);
+			log_put(t, "\\%c", *p);
 		else
 			text_mem(t, p, k);
 		k = k == 0 ? 1 : k;
@@ -197,7 +189,7 @@ static void put_request(struct text *t, const struct request *r)
 {
 	size_t i;
 
-	put(t, "{\"program\":\"tstream %s\",\"url\":", TSTREAM_VERSION);
+	log_put(t, "{\"program\":\"tstream %s\",\"url\":", TSTREAM_VERSION);
 	put_json(t, r, r->url.base);
 	text_str(t, ",\"parameters\":{");
 	for (i = 0; i < r->nparams; i++) {
@@ -211,13 +203,13 @@ static void put_request(struct text *t, const struct request *r)
 
 static void put_gap(struct text *t, const struct session_gap *gap)
 {
-	put(t,
-	    "%s{\"start\":\"%s\",\"seconds\":%.3f,\"reason\":\"%s\","
-	    "\"resumed\":%s,\"upper_bound\":%s}",
-	    t->p[t->n - 1] == '[' ? "" : ",", stamp(gap->start_unix_ms),
-	    seconds(gap->ms), cause_text(gap->cause),
-	    gap->resumed ? "true" : "false",
-	    gap->upper_bound ? "true" : "false");
+	log_put(t,
+		"%s{\"start\":\"%s\",\"seconds\":%.3f,\"reason\":\"%s\","
+		"\"resumed\":%s,\"upper_bound\":%s}",
+		t->p[t->n - 1] == '[' ? "" : ",", stamp(gap->start_unix_ms),
+		seconds(gap->ms), cause_text(gap->cause),
+		gap->resumed ? "true" : "false",
+		gap->upper_bound ? "true" : "false");
 }
 
 static void put_coverage(struct text *t, const struct coverage *c,
@@ -227,14 +219,15 @@ static void put_coverage(struct text *t, const struct coverage *c,
 	struct session_coverage covers = session_covers(s, now);
 	size_t i;
 
-	put(t, ",\"start\":\"%s\"", stamp(s->started_unix_ms));
-	put(t, ",\"end\":\"%s\",\"run_s\":%.3f,\"covered_s\":%.3f",
-	    stamp(now.unix_ms), seconds(covers.run), seconds(covers.covered));
-	put(t, ",\"before_s\":%.3f,\"gap_s\":%.3f", seconds(covers.before),
-	    seconds(covers.gap_ms));
+	log_put(t, ",\"start\":\"%s\"", stamp(s->started_unix_ms));
+	log_put(t, ",\"end\":\"%s\",\"run_s\":%.3f,\"covered_s\":%.3f",
+		stamp(now.unix_ms), seconds(covers.run),
+		seconds(covers.covered));
+	log_put(t, ",\"before_s\":%.3f,\"gap_s\":%.3f", seconds(covers.before),
+		seconds(covers.gap_ms));
 	put_counts(t, c, covers.gaps, true);
 	if (s->ever_lag)
-		put(t, ",\"max_lag_s\":%.3f", seconds(s->max_lag));
+		log_put(t, ",\"max_lag_s\":%.3f", seconds(s->max_lag));
 	else
 		text_str(t, ",\"max_lag_s\":null");
 	text_str(t, ",\"longest_gaps\":[");
@@ -321,8 +314,8 @@ void coverage_write(struct coverage *c, struct moment now)
 
 static void put_time(struct text *t, uint64_t s)
 {
-	put(t, "%" PRIu64 ":%02u:%02u", s / 3600, (unsigned)(s / 60 % 60),
-	    (unsigned)(s % 60));
+	log_put(t, "%" PRIu64 ":%02u:%02u", s / 3600, (unsigned)(s / 60 % 60),
+		(unsigned)(s % 60));
 }
 
 void coverage_live(struct coverage *c, struct moment now)
@@ -337,19 +330,20 @@ void coverage_live(struct coverage *c, struct moment now)
 	c->last_live = now.ms;
 	c->last_tweets = s->stats.tweets;
 	text_init(&t, line, sizeof line);
-	put(&t, "%" PRIu64 " tweets, %.1f/s", s->stats.tweets,
-	    ms > 0 ? (double)more * 1000 / (double)ms : 0);
+	log_put(&t, "%" PRIu64 " tweets, %.1f/s", s->stats.tweets,
+		ms > 0 ? (double)more * 1000 / (double)ms : 0);
 	if (knows_withheld(s))
-		put(&t, ", %" PRIu64 " withheld", withheld_sum(&s->withheld));
+		log_put(&t, ", %" PRIu64 " withheld",
+			withheld_sum(&s->withheld));
 	text_str(&t, ", ");
 	put_time(&t, covers.run / 1000);
 	text_str(&t, s->config.duration > 0 ? " of " : "");
 	if (s->config.duration > 0)
 		put_time(&t, s->config.duration / 1000);
-	put(&t, ", %" PRIu64 " gap%s", covers.gaps,
-	    covers.gaps == 1 ? "" : "s");
+	log_put(&t, ", %" PRIu64 " gap%s", covers.gaps,
+		covers.gaps == 1 ? "" : "s");
 	if (covers.gap_ms > 0)
-		put(&t, " of %.1f s", seconds(covers.gap_ms));
+		log_put(&t, " of %.1f s", seconds(covers.gap_ms));
 	put_down(&t, s, now);
 	log_live("%s", line);
 }

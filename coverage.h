@@ -24,8 +24,8 @@ struct coverage {
 	uint64_t last_tweets, last_live; /* for the live line's rate */
 };
 
-/* Log a gap, with what before it. */
-void coverage_gap(const char *what, const struct session_gap *gap);
+/* Log a gap that is over. */
+void coverage_gap(const struct session_gap *gap);
 
 /* The statistics line. */
 void coverage_stats(const struct coverage *c, struct moment now);

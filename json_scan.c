@@ -202,7 +202,8 @@ static size_t escape(const unsigned char *p, size_t n, size_t *size)
 	return i < n ? i : n;
 }
 
-/* How many of p[0..n-1] are a run of whole \uXXXX: most of many a tweet. */
+/* How many of p[0..n-1] are whole escapes of characters by their number, one
+ * behind the other: most of many a tweet. */
 static size_t unicode(const unsigned char *p, size_t n)
 {
 	size_t i = 0;
@@ -257,16 +258,11 @@ static void end_string(struct json_scan *s, const unsigned char *p, size_t n)
 	}
 }
 
-static bool is_digit(unsigned char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 static const unsigned char *digits(const unsigned char *p, bool *bad)
 {
 	const unsigned char *from = p;
 
-	while (is_digit(*p))
+	while (text_is_digit(*p))
 		p++;
 	*bad = p == from;
 	return p;
@@ -293,7 +289,7 @@ static bool take_number(struct json_scan *s, const unsigned char *p, size_t n)
 	bool bad;
 
 	while (s->at < n &&
-	       (is_digit(p[s->at]) || p[s->at] == '.' || p[s->at] == '+' ||
+	       (text_is_digit(p[s->at]) || p[s->at] == '.' || p[s->at] == '+' ||
 		p[s->at] == '-' || (p[s->at] | 32) == 'e'))
 		s->at++;
 	if (s->at == n)

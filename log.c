@@ -63,6 +63,17 @@ bool log_shows(enum log_level level)
 	return level <= shown;
 }
 
+void log_put(struct text *t, const char *format, ...)
+{
+	char words[640];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(words, sizeof words, format, ap);
+	va_end(ap);
+	text_str(t, words);
+}
+
 void log_foreign(struct text *t, const void *p, size_t n)
 {
 	secret_append(secrets, t, p, n, true);

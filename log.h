@@ -26,6 +26,10 @@ bool log_shows(enum log_level level);
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level,
 						    const char *format, ...);
 
+/* Append to t as printf writes, at most 639 bytes, words of our own. */
+__attribute__((format(printf, 2, 3))) void log_put(struct text *t,
+						   const char *format, ...);
+
 /* Append n foreign bytes to what is to be logged: printable, without secrets.
  * All that came from outside goes into a line by this. */
 void log_foreign(struct text *t, const void *p, size_t n);

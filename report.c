@@ -74,7 +74,7 @@ static double seconds(uint64_t ms)
 
 void report_resumed(const struct report *r)
 {
-	coverage_gap("", &r->session->gap);
+	coverage_gap(&r->session->gap);
 }
 
 void report_bad_line(const struct report *r)
@@ -212,19 +212,6 @@ static const char *advice(int status, const struct request *r)
 			    : "see what the server says";
 }
 
-/* Append as printf does, for words of our own. */
-__attribute__((format(printf, 2, 3))) static void put(struct text *t,
-						      const char *format, ...)
-{
-	char words[640];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(words, sizeof words, format, ap);
-	va_end(ap);
-	text_str(t, words);
-}
-
 static void put_status(struct text *t, const struct report *r,
 		       struct moment now)
 {
@@ -233,19 +220,19 @@ static void put_status(struct text *t, const struct report *r,
 	uint64_t there = s->head.date;
 	uint64_t skew = here > there ? here - there : there - here;
 
-	put(t, "HTTP status %d", s->head.status);
+	log_put(t, "HTTP status %d", s->head.status);
 	if (s->head.field[HTTP_LOCATION].n > 0) {
 		text_str(t, " to ");
 		put_value(t, s->head.field[HTTP_LOCATION]);
 	}
 	put_excerpt(t, s);
 	if (s->verdict == BACKOFF_FATAL)
-		put(t, " - %s", advice(s->head.status, r->request));
+		log_put(t, " - %s", advice(s->head.status, r->request));
 	if (s->head.status == 401 && there != 0 && skew > SKEW)
-		put(t,
-		    " - the clock here is %" PRIu64 " seconds %s of the "
-		    "server's: set it, signatures need it",
-		    skew, here > there ? "ahead" : "behind");
+		log_put(t,
+			" - the clock here is %" PRIu64 " seconds %s of the "
+			"server's: set it, signatures need it",
+			skew, here > there ? "ahead" : "behind");
 }
 
 /* A disconnect message: its code, what Twitter's documentation says of it, and
@@ -268,9 +255,10 @@ static void put_disconnect(struct text *t, const struct session *s)
 		"the server had too much to do and shed load",
 	};
 
-	put(t, "the server sent a disconnect message, code %" PRIu64, s->code);
+	log_put(t, "the server sent a disconnect message, code %" PRIu64,
+		s->code);
 	if (s->code > 0 && s->code < sizeof meaning / sizeof meaning[0])
-		put(t, " (%s)", meaning[s->code]);
+		log_put(t, " (%s)", meaning[s->code]);
 	text_str(t, s->said_n > 0 ? ": " : "");
 	log_foreign(t, s->said, s->said_n);
 }
@@ -288,8 +276,8 @@ static void put_cause(struct text *t, const struct report *r, struct moment now)
 		text_str(t, r->net->error);
 		break;
 	case CAUSE_PROTOCOL:
-		put(t, "the response breaks the protocol: %s%s", s->http_error,
-		    s->head.refused.n > 0 ? ": " : "");
+		log_put(t, "the response breaks the protocol: %s%s",
+			s->http_error, s->head.refused.n > 0 ? ": " : "");
 		put_value(t, s->head.refused);
 		break;
 	case CAUSE_STATUS:
@@ -299,8 +287,8 @@ static void put_cause(struct text *t, const struct report *r, struct moment now)
 		put_disconnect(t, s);
 		break;
 	case CAUSE_TIMEOUT:
-		put(t, "no response within %" PRIu64 " seconds (%s)",
-		    s->patience / 1000, net_phase_text(r->net->phase));
+		log_put(t, "no response within %" PRIu64 " seconds (%s)",
+			s->patience / 1000, net_phase_text(r->net->phase));
 		break;
 	case CAUSE_NONE:
 	case CAUSE_NO_RESPONSE:

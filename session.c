@@ -538,7 +538,7 @@ enum session_event session_next(struct session *s, struct moment now,
 	if (s->phase == SESSION_BODY && !stop && lines_pending(&s->lines))
 		e = take_line(s, now,
 			      lines_next(&s->lines, in, 0, used, &s->line));
-	else if (s->phase == SESSION_BODY && last)
+	else if (s->phase == SESSION_BODY && last && !lines_pending(&s->lines))
 		e = take_rest(s, now);
 	if (e != SESSION_MORE)
 		return e;

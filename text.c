@@ -117,11 +117,6 @@ char text_lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-bool text_is_digit(int c)
-{
-	return c >= '0' && c <= '9';
-}
-
 bool text_is_visible(int c)
 {
 	return c >= '!' && c <= '~';

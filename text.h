@@ -39,7 +39,10 @@ bool text_to_u64(const char *p, size_t n, uint64_t max, uint64_t *v);
 
 /* ASCII alone, whatever the locale. */
 char text_lower(char c);
-bool text_is_digit(int c);
+static inline bool text_is_digit(int c)
+{
+	return c >= '0' && c <= '9';
+}
 bool text_is_visible(int c); /* ! to ~ */
 
 /* The value of a hexadecimal digit, or -1. */

@@ -281,7 +281,8 @@ static void set_up(int argc, char **argv)
 		coverage_name(&wheel.coverage, opt.report_file);
 	refuse_same_file();
 	load_keys();
-	/* With the longest time: what fits now always will. */
+	/* With the longest time. What a signature takes varies still, so
+	 * it is looked at again when one is made. */
 	if (!request_build(&request, "0123456789abcdef0123456789abcdef",
 			   UINT64_MAX))
 		usage_error("the request is too long: shorten the lists, -p "
