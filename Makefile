@@ -22,8 +22,8 @@ HOSTCC = cc
 PREFIX = /usr/local
 CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
 
-PURE = text secret sha1 oauth1 request http json_scan lines withheld \
-	backoff session
+PURE = text secret sha1 oauth1 request http proxy json_scan lines \
+	withheld backoff session
 ROOMS = $(PURE) nowait keys log resolve tls roots net output report coverage loop sandbox \
 	options tstream
 OBJS = $(ROOMS:%=build/%.o)
@@ -116,7 +116,7 @@ TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
 	jq libcmocka-dev gcc libc6-dev curl strace tmux mandoc \
 	python3-dnspython iproute2 util-linux python3-cryptography-vectors \
 	python3-pytest-timeout python3-pytest-xdist nodejs python3-yaml \
-	groff-base man-db zsh
+	groff-base man-db zsh tinyproxy-bin squid
 # What tests/peer.py imports.
 DEMO_PACKAGES = python3 python3-oauthlib python3-cryptography
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -206,7 +206,7 @@ soak: tstream build/tests/tstream-fast build/tests-ready
 # build/fuzz.
 FUZZ_SECONDS ?= 60
 FUZZ_RUNS ?= -1
-FUZZ_TARGETS ?= json lines head body session keys url answer roots
+FUZZ_TARGETS ?= json lines head body session keys url answer roots proxy
 FUZZ_ROOMS = $(PURE) keys resolve sandbox roots
 # Lines are at most so long there that inputs of 2,048 bytes reach the limit.
 FUZZ_FLAGS = $(DEFS) -DLINE_MAX_SIZE=300u -O1 -g -fsanitize=fuzzer-no-link,address,undefined \

@@ -26,14 +26,14 @@ static void encode(struct text *t, const char *s, const char *percent)
 	}
 }
 
-bool percent_decode(struct text *t, const char *p, size_t n)
+bool percent_decode(struct text *t, const char *p, size_t n, char plus)
 {
 	int high, low;
 	size_t i;
 	char c;
 
 	for (i = 0; i < n; i++) {
-		c = p[i] == '+' ? ' ' : p[i];
+		c = p[i] == '+' ? plus : p[i];
 		if (c == '%') {
 			high = n - i > 2 ? text_hex(p[i + 1]) : -1;
 			low = high < 0 ? -1 : text_hex(p[i + 2]);

@@ -36,10 +36,10 @@ struct oauth1_request {
 	const char *timestamp;      /* seconds since 1970, in decimal */
 };
 
-/* Decode %XX, and + as a space (application/x-www-form-urlencoded), from
- * p[0..n-1]. Returns false if a % is not followed by two hexadecimal digits,
- * or if it stands for NUL. */
-bool percent_decode(struct text *t, const char *p, size_t n);
+/* Decode %XX from p[0..n-1]; plus is what + stands for: a space in a form
+ * (application/x-www-form-urlencoded), elsewhere itself. Returns false if a %
+ * is not followed by two hexadecimal digits, or if it stands for NUL. */
+bool percent_decode(struct text *t, const char *p, size_t n, char plus);
 
 /* Append name=value pairs, encoded and joined by & (RFC 5849, 3.4.1.3.1). */
 void form_encode(struct text *t, const struct param *p, size_t n);

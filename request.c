@@ -18,11 +18,12 @@ static const char *parse_query(struct request *r)
 		if (r->nquery == PARAMS_MAX)
 			return "its query has too many parameters";
 		r->query[r->nquery].name = t.p + t.n;
-		if (!percent_decode(&t, p, name))
+		if (!percent_decode(&t, p, name, ' '))
 			return "its query has a % that is not %XX";
 		text_mem(&t, "", 1);
 		r->query[r->nquery++].value = t.p + t.n;
-		if (name < n && !percent_decode(&t, p + name + 1, n - name - 1))
+		if (name < n &&
+		    !percent_decode(&t, p + name + 1, n - name - 1, ' '))
 			return "its query has a % that is not %XX";
 		text_mem(&t, "", 1);
 	}

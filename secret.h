@@ -15,6 +15,9 @@ enum secret {
 	SECRET_PASSWORD,
 	SECRET_BASIC,     /* user:password in base64 */
 	SECRET_SIGNATURE, /* of this attempt, in base64 */
+	SECRET_PROXY_USER,
+	SECRET_PROXY_PASSWORD,
+	SECRET_PROXY_BASIC,
 	SECRETS
 };
 

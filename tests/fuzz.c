@@ -4,7 +4,7 @@
  * with it. Pieces lie against a page that cannot be touched, behind them or
  * before. */
 #include "../keys.h"
-#include "../request.h"
+#include "../proxy.h"
 #include "../resolve.h"
 #include "../roots.h"
 #include "../session.h"
@@ -309,6 +309,50 @@ static void run_url(const uint8_t *p, size_t n, size_t step)
 	}
 }
 
+/* A proxy's URL, a list of exceptions and an answer, each with its NUL. */
+static void run_proxy(const uint8_t *p, size_t n, size_t step)
+{
+	static const struct http_url there = { .host = "a.b.c", .port = 443 };
+	static struct proxy proxy;
+	static struct secrets secrets;
+	static struct http_head head;
+	static char text[2][4096];
+	enum proxy_answer answer = PROXY_MORE;
+	char why[256];
+	struct text t;
+	size_t i, size;
+	bool known;
+
+	for (i = 0; i < 2; i++) {
+		size = strnlen((const char *)p, n);
+		memcpy(text[i], p, size);
+		text[i][size] = '\0';
+		p += size + (size < n);
+		n -= size + (size < n);
+	}
+	memset(&proxy, 0, sizeof proxy);
+	known = proxy_url(&proxy, text[0], &secrets) == NULL;
+	if (known) {
+		CHECK(proxy.url.host[0] != '\0' && proxy.url.port != 0);
+		CHECK(proxy_connect(&proxy, &there));
+		CHECK(strstr(proxy.connect, "\r\n\r\n") ==
+		      proxy.connect + proxy.connect_n - 4);
+		put(proxy.connect, proxy.connect_n);
+	}
+	known = proxy_excepts(text[1], there.host);
+	put(&known, sizeof known);
+	http_head_init(&head);
+	text_init(&t, why, sizeof why);
+	for (i = 0; i < n && answer == PROXY_MORE; i += size) {
+		size = piece(n - i, step);
+		answer = proxy_next(&head, place(p + i, size), size, &t);
+	}
+	/* bytes behind the head depend on how it is split, no more */
+	answer = head.status / 100 == 2 ? PROXY_MORE : answer;
+	put(&answer, sizeof answer);
+	CHECK(!t.full);
+}
+
 static void run_answer(const uint8_t *p, size_t n, size_t step)
 {
 	struct address list[ADDRESSES_MAX];
@@ -360,7 +404,7 @@ static const struct target {
 	{ "head", run_head },       { "body", run_body },
 	{ "session", run_session }, { "keys", run_keys },
 	{ "url", run_url },         { "answer", run_answer },
-	{ "roots", run_roots },
+	{ "roots", run_roots },     { "proxy", run_proxy },
 };
 
 static const struct target *target;

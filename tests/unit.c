@@ -1,4 +1,6 @@
-/* The session on a clock of our own: months pass in milliseconds. */
+/* The session on a clock of our own: months pass in milliseconds; and the rules
+ * of proxies. */
+#include "../proxy.h"
 #include "../session.h"
 
 #include <setjmp.h>
@@ -631,6 +633,158 @@ static void test_large_counters(void **state)
 	assert_true(s->stats.bytes == (uint64_t)UINT32_MAX + strlen(TWEET) + 2);
 }
 
+static void test_proxy_urls(void **state)
+{
+	static const struct {
+		const char *url, *host;
+		unsigned port;
+		const char *basic; /* by base64(1) */
+	} good[] = {
+		{ "http://proxy.example:3128", "proxy.example", 3128, "" },
+		{ "HTTP://Proxy.Example:80/", "proxy.example", 80, "" },
+		{ "proxy", "proxy", 1080, "" },
+		{ "10.0.0.1:8080/x?y", "10.0.0.1", 8080, "" },
+		{ "[::1]", "::1", 1080, "" },
+		{ "http://[2001:DB8::1]:65535", "2001:db8::1", 65535, "" },
+		{ "u:p@h:1", "h", 1, "dTpw" },
+		{ "http://u@[::1]", "::1", 1080, "dTo=" },
+		{ "me:p%40s%3as+%C3%a4%2F@h", "h", 1080, "bWU6cEBzOnMrw6Qv" },
+		{ "me:a@b@h:2", "h", 2, "bWU6YUBi" },
+	};
+	static const char *const bad[] = {
+		"https://h", "socks5://h:1", "://h",      "",       ":1",
+		"h:0",       "h:65536",      "h:",        "h:1x",   "::1",
+		"[1]",       "[::1",         "a b",       "u%:p@h", "u:%0@h",
+		"u:%00@h",   "http://u:p@",  "h\r\nX: y", "u%4@h",
+	};
+	static struct proxy p;
+	static struct secrets secrets;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof good / sizeof good[0]; i++) {
+		memset(&p, 0, sizeof p);
+		assert_null(proxy_url(&p, good[i].url, &secrets));
+		assert_string_equal(p.url.host, good[i].host);
+		assert_int_equal(p.url.port, good[i].port);
+		assert_string_equal(p.basic, good[i].basic);
+		assert_int_equal(proxy_url(&p, good[i].url, NULL) != NULL,
+				 good[i].basic[0] != '\0');
+	}
+	assert_memory_equal(secrets.value[SECRET_PROXY_USER], "me", 2);
+	assert_memory_equal(secrets.value[SECRET_PROXY_PASSWORD], "a@b", 3);
+	assert_int_equal(secrets.n[SECRET_PROXY_PASSWORD], 3);
+	assert_memory_equal(secrets.value[SECRET_PROXY_BASIC], "bWU6YUBi", 8);
+	for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		assert_non_null(proxy_url(&p, bad[i], &secrets));
+}
+
+/* As curl was seen to do; tests/test_proxy.py asks it again, and more. */
+static void test_N12_exceptions(void **state)
+{
+	static const char *const yes[] = { "localhost", ".localhost", "*",
+					   "a.b, LocalHost. c", "\tlocalhost" };
+	static const char *const no[] = { "host",        "ocalhost",   "x,*",
+					  "localhost:1", "",           " , .",
+					  "a.localhost", "..localhost" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof yes / sizeof yes[0]; i++)
+		assert_true(proxy_excepts(yes[i], "localhost"));
+	for (i = 0; i < sizeof no / sizeof no[0]; i++)
+		assert_false(proxy_excepts(no[i], "localhost"));
+	assert_true(proxy_excepts("b.c", "a.b.c"));
+	assert_true(proxy_excepts(".b.c", "a.b.c"));
+	assert_false(proxy_excepts("b.c", "ab.c"));
+}
+
+static void test_proxy_connect(void **state)
+{
+	static struct proxy p;
+	static struct secrets secrets;
+	struct http_url there;
+
+	(void)state;
+	assert_null(http_url_parse(&there, "https://Server.example./x"));
+	assert_true(proxy_connect(&p, &there));
+	assert_string_equal(p.connect,
+			    "CONNECT server.example:443 HTTP/1.1\r\n"
+			    "Host: server.example:443\r\n"
+			    "User-Agent: tstream/" TSTREAM_VERSION "\r\n\r\n");
+	assert_null(proxy_url(&p, "u:p@h", &secrets));
+	assert_true(proxy_connect(&p, &there));
+	assert_int_equal(p.connect_n, strlen(p.connect));
+	assert_non_null(
+	    strstr(p.connect, "\r\nProxy-Authorization: Basic dTpw\r\n"));
+}
+
+/* Each answer whole and byte by byte. */
+static void test_N12_answers(void **state)
+{
+	static const struct {
+		const char *answer;
+		enum proxy_answer want;
+	} table[] = {
+		{ "HTTP/1.1 200 Connection established\r\n\r\n", PROXY_OPEN },
+		{ "HTTP/1.0 200\r\nContent-Length: 5\r\n\r\n", PROXY_OPEN },
+		{ "HTTP/1.1 204 x\r\n\r\n", PROXY_OPEN },
+		{ "HTTP/1.1 299 x\r\nTransfer-Encoding: chunked\r\n\r\n",
+		  PROXY_OPEN },
+		{ "HTTP/1.1 100 x\r\n\r\nHTTP/1.1 200 x\r\n\r\n", PROXY_OPEN },
+		{ "HTTP/1.1 401 x\r\n\r\n", PROXY_REFUSED },
+		{ "HTTP/1.1 403 x\r\nContent-Length: 1\r\n\r\n",
+		  PROXY_REFUSED },
+		{ "HTTP/1.1 407 x\r\nProxy-Authenticate: Basic\r\n\r\n",
+		  PROXY_REFUSED },
+		{ "HTTP/1.1 301 x\r\nLocation: http://h/\r\n\r\n",
+		  PROXY_FAILED },
+		{ "HTTP/1.1 404 x\r\n\r\n", PROXY_FAILED },
+		{ "HTTP/1.1 502 x\r\nRetry-After: 900\r\n\r\n", PROXY_FAILED },
+		{ "SSH-2.0-x\r\n", PROXY_FAILED },
+		{ "HTTP/1.1 200 x\r\n", PROXY_MORE },
+		{ "", PROXY_MORE },
+	};
+	static struct http_head h;
+	enum proxy_answer got;
+	char buf[256];
+	struct text why;
+	size_t i, at, n, step;
+
+	(void)state;
+	for (i = 0; i < 2 * sizeof table / sizeof table[0]; i++) {
+		n = strlen(table[i / 2].answer);
+		step = i % 2 == 0 ? n : 1;
+		http_head_init(&h);
+		text_init(&why, buf, sizeof buf);
+		got = PROXY_MORE;
+		for (at = 0; at < n && got == PROXY_MORE; at += step)
+			got = proxy_next(
+			    &h, (const unsigned char *)table[i / 2].answer + at,
+			    step, &why);
+		assert_int_equal(got, table[i / 2].want);
+		assert_int_equal(why.n > 0, got >= PROXY_REFUSED);
+		assert_true(why.n == 0 || strstr(buf, "the proxy") != NULL);
+	}
+}
+
+/* What follows the head was not asked for. */
+static void test_N12_bytes_behind_the_head(void **state)
+{
+	static const char early[] = "HTTP/1.1 200 x\r\n\r\n\x16";
+	static struct http_head h;
+	char buf[256];
+	struct text why;
+
+	(void)state;
+	http_head_init(&h);
+	text_init(&why, buf, sizeof buf);
+	assert_int_equal(proxy_next(&h, (const unsigned char *)early,
+				    sizeof early - 1, &why),
+			 PROXY_FAILED);
+	assert_non_null(strstr(buf, "before we spoke"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -656,6 +810,11 @@ int main(void)
 		TEST(test_count_and_duration),
 		TEST(test_two_hundred_days),
 		TEST(test_large_counters),
+		cmocka_unit_test(test_proxy_urls),
+		cmocka_unit_test(test_N12_exceptions),
+		cmocka_unit_test(test_proxy_connect),
+		cmocka_unit_test(test_N12_answers),
+		cmocka_unit_test(test_N12_bytes_behind_the_head),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
