@@ -116,7 +116,8 @@ TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
 	jq libcmocka-dev gcc libc6-dev curl strace tmux mandoc \
 	python3-dnspython iproute2 util-linux python3-cryptography-vectors \
 	python3-pytest-timeout python3-pytest-xdist nodejs python3-yaml \
-	groff-base man-db zsh tinyproxy-bin squid
+	groff-base man-db zsh tinyproxy-bin squid zstd sqlite3 redis-tools s6 \
+	daemontools kcat systemd systemd-container
 # What tests/peer.py imports.
 DEMO_PACKAGES = python3 python3-oauthlib python3-cryptography
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -261,6 +262,9 @@ bench: tstream $(BENCH)
 	BENCH_MB=$(BENCH_MB) BENCH_PAIRS=$(BENCH_PAIRS) $(LEAVE_NOTHING) $(PYTHON) -B tests/bench.py ./tstream
 
 install: tstream
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's:@PREFIX@:$(PREFIX):' tstream@.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/tstream@.service
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 tstream $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 tstream.1 $(DESTDIR)$(PREFIX)/share/man/man1/

@@ -18,6 +18,9 @@ from test_stream import stream
 
 MANUAL = (ROOT / "tstream.1").read_text()
 README = (ROOT / "README").read_text()
+# What stands there is run by test_recipes.py.
+RECIPES = MANUAL.split(".Sh WITH OTHER PROGRAMS")[1].split(".Sh ")[0]
+EXAMPLES = MANUAL.replace(RECIPES, "")
 BASH = ROOT / "completions/tstream.bash"
 ZSH = ROOT / "completions/_tstream"
 
@@ -95,7 +98,7 @@ def shell_of(manual):
 
 
 def commands():
-    text = re.sub(r"^\$ ", "    ", shell_of(MANUAL), flags=re.M)
+    text = re.sub(r"^\$ ", "    ", shell_of(EXAMPLES), flags=re.M)
     found = re.findall(r"^    (tstream -(?:.*[\\|]\n)*.*)", README + "\n" + text,
                        re.M)
     return [re.sub(r"\n +", "\n", c) for c in found]
@@ -105,7 +108,7 @@ def commands():
 WRAPPER = """#!/bin/sh
 case " $* " in *" --dry-run "*) exec "$BINARY" "$@" ;; esac
 "$BINARY" "$@" --dry-run >/dev/null || exit 99
-exec "$BINARY" "$@" -u "$PEER" -c 2 --cafile my-ca.pem
+exec "$BINARY" "$@" -u "$PEER" -c "$COUNT" --cafile my-ca.pem
 """
 
 
@@ -122,9 +125,9 @@ def shell(tmp_path, authority):
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
 
-    def run(command, peer_at):
+    def run(command, peer_at, count=2):
         env = clean_environment({"BINARY": str(BINARY), "PEER": peer_at,
-                                 "BEARER_TOKEN": "token"})
+                                 "COUNT": str(count), "BEARER_TOKEN": "token"})
         env["PATH"] = f"{tmp_path}/bin:" + env["PATH"]
         return subprocess.run(["bash", "-o", "pipefail", "-c", command],
                               capture_output=True, text=True, env=env,
@@ -135,7 +138,7 @@ def shell(tmp_path, authority):
 
 def test_examples_are_found():
     assert len(commands()) == len(re.findall(
-        r"^(?:    |\.Dl \$ |\$ )tstream -", README + MANUAL, re.M)) > 25
+        r"^(?:    |\.Dl \$ |\$ )tstream -", README + EXAMPLES, re.M)) > 25
 
 
 @pytest.mark.parametrize("command", commands())
@@ -276,5 +279,6 @@ def test_install(tmp_path):
     installed = sorted(str(f.relative_to(tmp_path))
                        for f in tmp_path.rglob("*") if f.is_file())
     assert installed == [
-        "usr/bin/tstream", "usr/share/bash-completion/completions/tstream",
+        "usr/bin/tstream", "usr/lib/systemd/system/tstream@.service",
+        "usr/share/bash-completion/completions/tstream",
         "usr/share/man/man1/tstream.1", "usr/share/zsh/site-functions/_tstream"]
