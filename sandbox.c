@@ -45,16 +45,10 @@ struct __attribute__((packed)) beneath {
 struct port {
 	uint64_t allowed, port;
 };
-enum { RULE_BENEATH = 1, RULE_PORT = 2 };
-#define CREATE_RULESET 444
-#define ADD_RULE 445
-#define RESTRICT_SELF 446
-#define WRITE_FILE (1u << 1)
-#define READ_FILE (1u << 2)
-#define REMOVE_FILE (1u << 5)
-#define MAKE_FILE (1u << 8)
-#define TRUNCATE (1u << 14)
-#define CONNECT (1u << 1)
+enum { CREATE_RULESET = 444, ADD_RULE, RESTRICT_SELF }; /* calls */
+enum { RULE_BENEATH = 1, RULE_PORT };
+enum { WRITE_FILE = 1 << 1, READ_FILE = 1 << 2, REMOVE_FILE = 1 << 5 };
+enum { MAKE_FILE = 1 << 8, TRUNCATE = 1 << 14, CONNECT_TCP = 1 << 1 };
 
 /* Which processor, as the filter is told, and how a call fails there. */
 #if defined(__GLIBC__)
@@ -92,12 +86,6 @@ enum { RULE_BENEATH = 1, RULE_PORT = 2 };
 #define NO_CALL (-1) /* what a tracer puts there to skip a call */
 
 static const int always[] = {
-	SYS_recvfrom,      SYS_ppoll,        SYS_connect,         SYS_close,
-	SYS_lseek,         SYS_madvise,      SYS_gettid,          SYS_exit,
-	SYS_exit_group,    SYS_rt_sigreturn, SYS_restart_syscall, /* ppoll goes
-								     on after
-								     SIGSTOP */
-	NO_CALL,
 #ifdef SYS_poll
 	SYS_poll,
 #endif
@@ -112,6 +100,10 @@ static const int always[] = {
 #else
 	SYS_clock_gettime32, SYS_clock_gettime64, SYS_ppoll_time64,
 #endif
+	/* ppoll goes on after SIGSTOP by restart_syscall */
+	SYS_restart_syscall, NO_CALL, SYS_recvfrom, SYS_ppoll, SYS_connect,
+	SYS_close, SYS_lseek, SYS_madvise, SYS_gettid, SYS_exit, SYS_exit_group,
+	SYS_rt_sigreturn
 };
 static const int streaming[] = {
 	SYS_write,       SYS_writev,       SYS_getrandom,      SYS_ftruncate,
@@ -129,14 +121,13 @@ static const int looking_up[] = {
 #endif
 };
 static const int writing[] = {
-	/* files that are opened anew or replaced */
-	SYS_openat,   SYS_read,   SYS_fstat,  SYS_renameat2, SYS_unlinkat,
 #ifdef SYS_renameat
 	SYS_renameat,
 #endif
 #ifdef SYS_open
 	SYS_open,     SYS_rename, SYS_unlink,
 #endif
+	SYS_openat,   SYS_read,   SYS_fstat,  SYS_renameat2, SYS_unlinkat
 };
 static const int deadly[] = { SYS_execve, SYS_execveat, SYS_ptrace };
 
@@ -210,26 +201,21 @@ static void put_calls(struct filter *f, const int *calls, size_t n,
 	}
 }
 
-/* The call's number is in the accumulator before, and still is behind where it
- * was another one. Returns how many lines of the rules it took. */
-static size_t put_rule(struct filter *f, const struct rule *r)
+/* The call's number is in the accumulator before, and is again behind where it
+ * was another call or the next rule is about the same one. */
+static void put_rule(struct filter *f, const struct rule *r)
 {
 	const uint32_t low = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0;
-	size_t n = 1, i;
+	bool more = r + 1 < rules + LENGTH(rules) && r[1].call == r->call &&
+		    r[1].who == r->who;
 
-	while (r + n < rules + LENGTH(rules) && r[n].call == r->call &&
-	       r[n].who == r->who)
-		n++;
-	put(f, JUMP_IF_EQUAL, (uint32_t)r->call, 0, 5 * n + 1);
-	for (i = 0; i < n; i++) {
-		put(f, LOAD, AT_ARGUMENTS + 8 * r[i].argument + low, 0, 0);
-		put(f, AND, r[i].mask, 0, 0);
-		put(f, JUMP_IF_EQUAL, r[i].value[0], 2, 0);
-		put(f, JUMP_IF_EQUAL, r[i].value[1], 1, 0);
-		put(f, RETURN, TRAP, 0, 0);
-	}
-	put(f, RETURN, ALLOW, 0, 0);
-	return n;
+	put(f, JUMP_IF_EQUAL, (uint32_t)r->call, 0, 6);
+	put(f, LOAD, AT_ARGUMENTS + 8 * r->argument + low, 0, 0);
+	put(f, AND, r->mask, 0, 0);
+	put(f, JUMP_IF_EQUAL, r->value[0], 2, 0);
+	put(f, JUMP_IF_EQUAL, r->value[1], 1, 0);
+	put(f, RETURN, TRAP, 0, 0);
+	put(f, more ? LOAD : RETURN, more ? AT_NUMBER : ALLOW, 0, 0);
 }
 
 static bool limit_calls(const struct sandbox_needs *needs)
@@ -251,8 +237,9 @@ static bool limit_calls(const struct sandbox_needs *needs)
 		put_calls(&f, streaming, LENGTH(streaming), ALLOW);
 	if (needs->write[0] != NULL)
 		put_calls(&f, writing, LENGTH(writing), ALLOW);
-	for (i = 0; i < LENGTH(rules);)
-		i += (rules[i].who & who) != 0 ? put_rule(&f, &rules[i]) : 1;
+	for (i = 0; i < LENGTH(rules); i++)
+		if ((rules[i].who & who) != 0)
+			put_rule(&f, &rules[i]);
 	put_calls(&f, deadly, LENGTH(deadly), KILL);
 	put(&f, RETURN, TRAP, 0, 0);
 	a.sa_sigaction = on_refused;
@@ -263,86 +250,75 @@ static bool limit_calls(const struct sandbox_needs *needs)
 	return prctl(PR_SET_SECCOMP, MODE_FILTER, &program, 0, 0) == 0;
 }
 
-/* The rights to files that each version knows: from execute, bit 0, on. */
-static uint64_t file_rights(int version)
-{
-	static const unsigned char bits[] = { 0, 13, 14, 15, 15, 16 };
-
-	return ((uint64_t)1 << bits[version < 5 ? version : 5]) - 1;
-}
-
 /* Wherever links lead from there. */
-static void allow_path(int rules_fd, const char *path, uint64_t rights)
+static void allow_path(int ruleset, const char *path, uint64_t rights)
 {
 	struct beneath b = { rights, open(path, O_PATH | O_CLOEXEC) };
 
 	if (b.fd < 0)
 		return;
-	syscall(ADD_RULE, rules_fd, RULE_BENEATH, &b, 0);
+	syscall(ADD_RULE, ruleset, RULE_BENEATH, &b, 0);
 	close(b.fd);
 }
 
-static void allow_write(int rules_fd, const char *file, uint64_t known)
+static void allow_write(int ruleset, const char *file, uint64_t known)
 {
 	const uint64_t rights = (WRITE_FILE | READ_FILE | TRUNCATE) & known;
-	size_t n = strcspn(file, "%");
-	char folder[PATH_MAX];
+	const char *slash = memrchr(file, '/', strcspn(file, "%"));
+	char folder[PATH_MAX] = ".";
 	struct stat st;
 
 	if (stat(file, &st) == 0 && !S_ISREG(st.st_mode)) {
-		allow_path(rules_fd, file, rights);
+		allow_path(ruleset, file, rights);
 		return;
 	}
-	while (n > 0 && file[n - 1] != '/')
-		n--;
-	snprintf(folder, sizeof folder, "%.*s", (int)n, file);
-	allow_path(rules_fd, n > 0 ? folder : ".",
-		   rights | MAKE_FILE | REMOVE_FILE);
+	if (slash != NULL)
+		snprintf(folder, sizeof folder, "%.*s", (int)(slash - file) + 1,
+			 file);
+	allow_path(ruleset, folder, rights | MAKE_FILE | REMOVE_FILE);
 }
 
-static void allow_files(int rules_fd, const struct sandbox_needs *needs,
+static void allow_files(int ruleset, const struct sandbox_needs *needs,
 			uint64_t known)
 {
-	static const char *const names[] = {
-		"/etc/resolv.conf",
-		"/etc/hosts",
-		"/etc/nsswitch.conf",
+	static const char *const names[] = { "/etc/resolv.conf",
+					     "/etc/hosts",
+					     "/etc/nsswitch.conf",
 #ifdef __GLIBC__ /* its resolver is a library, even of a static program */
-		"/etc",
-		"/lib",
-		"/lib64",
-		"/usr/lib",
+					     "/etc",
+					     "/lib",
+					     "/lib64",
+					     "/usr/lib"
 #endif
 	};
 	size_t i;
 
 	for (i = 0; needs->names && i < LENGTH(names); i++)
-		allow_path(rules_fd, names[i], READ_FILE);
+		allow_path(ruleset, names[i], READ_FILE);
 	for (i = 0; i < SANDBOX_FILES && needs->write[i] != NULL; i++)
-		allow_write(rules_fd, needs->write[i], known);
+		allow_write(ruleset, needs->write[i], known);
 }
 
+/* Returns Landlock's version, which says how many rights it knows: to files, of
+ * which execute is the first; TCP's two; what it calls scopes. */
 static int limit_files(const struct sandbox_needs *needs)
 {
 	int version = (int)syscall(CREATE_RULESET, NULL, (size_t)0, 1), fd;
-	struct ruleset r = { 0, 0, 0 };
-	struct port p = { CONNECT, needs->port };
-	bool ok;
+	const int rights = 12 + (version < 3 ? version : 3) + (version > 4);
+	const struct ruleset r = { ((uint64_t)1 << rights) - 1,
+				   version >= 4 ? 3 : 0, version >= 6 ? 3 : 0 };
+	const struct port p = { CONNECT_TCP, needs->port };
 
-	if (version < 1)
-		return 0;
-	r.files = file_rights(version);
-	r.net = version >= 4 ? 3 : 0;
-	r.scoped = version >= 6 ? 3 : 0;
-	fd = (int)syscall(CREATE_RULESET, &r, sizeof r, 0);
+	fd = version < 1 ? -1 : (int)syscall(CREATE_RULESET, &r, sizeof r, 0);
 	if (fd < 0)
 		return 0;
 	allow_files(fd, needs, r.files);
 	if (version >= 4)
 		syscall(ADD_RULE, fd, RULE_PORT, &p, 0);
-	ok = syscall(RESTRICT_SELF, fd, 0) == 0;
+	if (syscall(RESTRICT_SELF, fd, 0) < 0)
+		version = 0;
 	close(fd);
-	return ok ? version : 0;
+	return version;
 }
 
 struct sandbox sandbox_enter(const struct sandbox_needs *needs)

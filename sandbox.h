@@ -1,9 +1,7 @@
 /* What a process gives up for good before it reads foreign bytes, so that a
- * fault in a parser gains little: system calls that it never makes, and
- * arguments that it never gives them (seccomp); files and ports that it never
- * needs (Landlock). The lists of calls are those of musl, which a static binary
- * brings along; they cover x86-64, i386, arm, aarch64, riscv64, mips, ppc64le
- * and s390x. Landlock needs no list. */
+ * fault in a parser gains little: system calls and arguments that it never uses
+ * (seccomp; the lists are those of musl, for each processor that FAIL is known
+ * of); files and ports that it never needs (Landlock). */
 #ifndef SANDBOX_H
 #define SANDBOX_H
 
