@@ -22,7 +22,7 @@ HOSTCC = cc
 PREFIX = /usr/local
 CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
 
-PURE = text secret sha1 oauth1 request http proxy json_scan lines \
+PURE = text secret sha1 oauth1 request http resume proxy json_scan lines \
 	withheld backoff session
 ROOMS = $(PURE) nowait keys log resolve tls roots net output report coverage loop sandbox \
 	options tstream
@@ -309,7 +309,7 @@ lint: tstream build/tests-ready
 	@echo "lint: clean"
 
 TEST_PROGRAMS = build/tests/probe build/tests/probe_portable build/tests/unit build/tests/sandbox \
-	build/tests/sim build/tests/lookup build/tests/counters build/tests/faults
+	build/tests/sim build/tests/lookup build/tests/counters build/tests/faults build/tests/tstream-fast
 LEAVE_NOTHING = $(PYTHON) -B tests/leave_nothing.py
 PYTEST = $(LEAVE_NOTHING) $(PYTHON) -B -m pytest -q -p no:cacheprovider
 # Most tests wait for a clock; JOBS of them do so side by side (0: none).
@@ -328,7 +328,7 @@ build/interop/ready: scripts/interop tests/interop/package-lock.json
 	scripts/interop build/interop
 	@touch $@
 
-interop: tstream build/tests/probe build/interop/ready
+interop: tstream build/tests/probe build/tests/tstream-fast build/interop/ready
 	$(PYTEST) --timeout=300 -m interop $(PYTEST_ARGS) tests
 
 clean:

@@ -123,9 +123,10 @@ void coverage_stats(const struct coverage *c, struct moment now)
 static void log_gap(enum log_level level, const char *what,
 		    const struct session_gap *gap)
 {
-	log_line(level, "%sgap of %s%.1f s since %s: %s", what,
+	log_line(level, "%sgap of %s%.1f s since %s: %s%s", what,
 		 gap->upper_bound ? "at most " : "", seconds(gap->ms),
-		 stamp(gap->start_unix_ms), cause_text(gap->cause));
+		 stamp(gap->start_unix_ms), cause_text(gap->cause),
+		 gap->resumed ? "; the server was asked for it" : "");
 }
 
 void coverage_gap(const struct session_gap *gap)

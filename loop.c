@@ -86,6 +86,9 @@ static void begin_request(struct loop *l, struct moment now)
 		return;
 	text_init(&t, hex, sizeof hex);
 	text_put_hex(&t, nonce, sizeof nonce, 'a');
+	if (l->config.session.resume != NULL && l->session.in_gap)
+		request_replace(l->request, l->config.session.resume->name,
+				session_resume(&l->session, now));
 	if (!request_build(l->request, hex, now.unix_ms / 1000)) {
 		net_give_up(&l->net, "the request is too long");
 		return;

@@ -182,6 +182,35 @@ static void add_header(char *s)
 	request->headers[request->nheaders++] = s;
 }
 
+static void set_resume(char *s)
+{
+	static struct resume resume;
+
+	if (resume.name != NULL || !resume_init(&resume, s))
+		usage_error("--resume: once, NAME=minutes or NAME=PATH with up "
+			    "to %d keys",
+			    RESUME_DEPTH);
+	set.loop.session.resume = &resume;
+}
+
+/* What --resume asks for must be ours alone to set, and fit. */
+static void check_resume(void)
+{
+	const struct resume *resume = set.loop.session.resume;
+	size_t i;
+
+	if (resume == NULL)
+		return;
+	if (!request->get)
+		usage_error("--resume: for --get or --v2 alone");
+	for (i = 0; i < request->nquery; i++)
+		if (strcmp(request->query[i].name, resume->name) == 0)
+			usage_error("--resume: %s is in the URL; give it by -p",
+				    resume->name);
+	if (request->nquery + request->nparams == PARAMS_MAX)
+		usage_error("--resume: more than %d parameters", PARAMS_MAX);
+}
+
 static void set_auth(char *s)
 {
 	static const char names[][8] = { "oauth1", "bearer", "basic", "none" };
@@ -270,6 +299,8 @@ static const struct row {
 	  .to.call = set_auth, .rare = true },
 	{ "header", "HEADER", "another request header, `Name: value'", 'H',
 	  CALL, .to.call = add_header, .rare = true },
+	{ "resume", "NAME=WHAT", "a parameter that asks for what a gap missed",
+	  0, CALL, .to.call = set_resume, .rare = true },
 	{ "cafile", "FILE", "trust these certificates only", 0, WORD,
 	  .to.word = &set.ca_file, .rare = true },
 	{ "stall", "TIME", "reconnect after this silence (90)", 0,
@@ -513,6 +544,7 @@ void options_parse(struct options *o, struct request *r, int argc, char **argv)
 	apply_preset();
 	add_defaults();
 	set_url();
+	check_resume();
 	*o = set;
 }
 

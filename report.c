@@ -329,6 +329,9 @@ void report_ended(const struct report *r, struct moment now)
 		text_str(&t, s->cut == 1 ? " byte" : " bytes");
 		text_str(&t, " of a message came and are not written)");
 	}
+	if (s->resume_refused && s->gap.resumed)
+		text_str(&t, " (perhaps what --resume asked for; the next "
+			     "request goes without)");
 	if (r->net->phase == NET_FAILED && r->net->tls.error != 0)
 		log_handshake(&r->net->tls);
 	if (s->verdict == BACKOFF_COMPLETE)

@@ -45,6 +45,18 @@ bool request_param(struct request *r, const char *name, const char *value)
 	return true;
 }
 
+void request_replace(struct request *r, const char *name, const char *value)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < r->nparams; i++)
+		if (strcmp(r->params[i].name, name) != 0)
+			r->params[n++] = r->params[i];
+	r->nparams = n;
+	if (value != NULL)
+		request_param(r, name, value);
+}
+
 static bool has_header(const struct request *r, const char *name)
 {
 	size_t i;

@@ -40,6 +40,10 @@ const char *request_url(struct request *r, const char *url);
 /* Add a parameter; one of that name may be there. False: there are too many. */
 bool request_param(struct request *r, const char *name, const char *value);
 
+/* In what is built from now on the value stands in place of all parameters of
+ * that name; NULL: no parameter has it. Both strings are the caller's. */
+void request_replace(struct request *r, const char *name, const char *value);
+
 /* Take the credentials of AUTH_OAUTH1, AUTH_BEARER or AUTH_BASIC (RFC 5849; RFC
  * 6750, 2.1; RFC 7617, 2): strings of less than KEY_SIZE bytes, which stay the
  * caller's to wipe. */

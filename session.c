@@ -110,6 +110,24 @@ void session_end(struct session *s, enum cause cause)
 	s->cause = cause;
 }
 
+const char *session_resume(struct session *s, struct moment now)
+{
+	const char *value =
+	    s->resume_refused
+		? NULL
+		: resume_value(s->config.resume, now.ms - s->gap.start);
+
+	s->gap.resumed = value != NULL;
+	return value;
+}
+
+/* Was it perhaps what we asked for that the server refused? */
+static bool refuses_resume(const struct session *s)
+{
+	return s->cause == CAUSE_STATUS && s->in_gap && s->gap.resumed &&
+	       (s->head.status == 400 || s->head.status == 403);
+}
+
 /* What the policy is to make of the end. */
 static enum backoff_event judge(const struct session *s, struct moment now)
 {
@@ -120,7 +138,8 @@ static enum backoff_event judge(const struct session *s, struct moment now)
 	if (e != ASK)
 		return e;
 	if (s->cause == CAUSE_STATUS)
-		return backoff_status(s->head.status);
+		return refuses_resume(s) ? BACKOFF_NETWORK
+					 : backoff_status(s->head.status);
 	if (s->cause == CAUSE_DISCONNECT)
 		return backoff_disconnect(s->code);
 	return backoff_certificate(s->ever_opened, s->cause == CAUSE_DATES,
@@ -222,6 +241,8 @@ static enum session_event finish(struct session *s, struct moment now)
 	if (s->cause == CAUSE_EOF && s->phase == SESSION_BODY &&
 	    !http_body_may_end(&s->body))
 		s->cause = CAUSE_CUT;
+	s->resume_refused = refuses_resume(s) ||
+			    (s->resume_refused && s->phase != SESSION_BODY);
 	s->verdict = judge(s, now);
 	s->wait = next_wait(s, now);
 	s->due = now.ms + s->wait;
@@ -421,6 +442,8 @@ static void take_meaning(struct session *s)
 
 static enum session_event take_message(struct session *s, struct moment now)
 {
+	if (s->config.resume != NULL)
+		resume_take(s->config.resume, (const char *)s->line.p);
 	if (s->line.class == JSON_TWEET) {
 		take_lag(s, now);
 		s->stats.tweets++;

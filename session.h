@@ -10,6 +10,7 @@
 #include "http.h"
 #include "lines.h"
 #include "moment.h"
+#include "resume.h"
 #include "withheld.h"
 
 #define SESSION_EXCERPT 1024   /* bytes of an error's body that are kept */
@@ -23,6 +24,7 @@ struct session_config {
 	uint64_t duration; /* ms; 0 for no end */
 	uint64_t count;    /* tweets; 0 for no end */
 	bool v2;           /* X API v2: its errors objects, its second 429 */
+	struct resume *resume; /* what to ask for after a gap, or NULL */
 };
 
 enum session_phase {
@@ -105,7 +107,8 @@ struct session {
 	bool behind;        /* since a pause the server may be ahead of us */
 	uint64_t behind_since, pause_end; /* of the first, of the last pause */
 	bool ever_opened, in_gap, ending;
-	bool was_reset; /* the last end was a wait for a limit's reset */
+	bool was_reset;      /* the last end was a wait for a limit's reset */
+	bool resume_refused; /* the next request does not ask */
 	struct http_head head;
 	struct http_body body;
 	struct lines lines;
@@ -140,6 +143,10 @@ enum session_event session_tick(struct session *s, struct moment now);
 
 /* When session_tick is to be called next, at the latest. */
 uint64_t session_deadline(const struct session *s);
+
+/* The value of config.resume's parameter in the request that is to be sent in a
+ * gap; NULL: there is none. */
+const char *session_resume(struct session *s, struct moment now);
 
 /* The connection is up and the request about to be sent. */
 void session_connected(struct session *s, struct moment now);

@@ -15,14 +15,14 @@ _tstream() {
 		mapfile -t COMPREPLY < <(compgen -W 'oauth1 bearer basic none' -- "$cur") ;;
 	-t | --track | -f | --follow | -l | --locations | -p | --param | -u | \
 		--url | -c | --count | -d | --duration | -s | --stats | --stall | \
-		--buffer | --tweet-key | -H | --header) ;;
+		--buffer | --tweet-key | --resume | -H | --header) ;;
 	-h | --help)
 		mapfile -t COMPREPLY < <(compgen -W 'all' -- "$cur") ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W '--track --follow --locations
 			--param --v2 --url --keys --dry-run --notices --count
 			--duration --test --report --stats --quiet --verbose --help
-			--version --get --auth --header --cafile --stall --tweet-key
+			--version --get --auth --header --resume --cafile --stall --tweet-key
 			--buffer' -- "$cur") ;;
 	esac
 }

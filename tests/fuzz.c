@@ -212,7 +212,7 @@ static void run_session(const uint8_t *p, size_t n, size_t step)
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	};
 	static struct session s;
-	struct session_config config = { "text", 90000, 0, 0, false };
+	struct session_config config = { "text", 90000, 0, 0, false, NULL };
 	static uint8_t in[ARENA];
 	size_t at = 0, size, used, from;
 	enum session_event e = SESSION_MORE;

@@ -16,7 +16,8 @@ import urllib.request
 
 import pytest
 
-from conftest import ROOT, stats
+from conftest import ROOT, clean_environment, stats
+from peer import Server
 from test_judges import any_text
 from test_rooms import Probe, oauth, signature
 from test_stream import wait_until
@@ -24,6 +25,7 @@ from test_stream import wait_until
 pytestmark = pytest.mark.interop
 
 MODULES = ROOT / "build/interop/node_modules"
+FAST = ROOT / "build/tests/tstream-fast"
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
           "--no-new-privs"] if os.geteuid() == 0 else []
 
@@ -111,6 +113,50 @@ def test_couchdb_changes(tstream, tmp_path, folder, modules):
     assert p.returncode == 0 and json.loads(out)["id"] == "c"
     s = stats(err.decode())
     assert s["keepalives"] >= 2 and s["connects"] == 1 and s["malformed"] == 0
+
+
+class Cutter(Server):
+    """A relay that closes each connection behind so many bytes of answer."""
+
+    def __init__(self, port, sizes):
+        super().__init__(self._relay)
+        self.target, self.sizes = port, iter(sizes)
+
+    def _relay(self, connection):
+        with socket.create_connection(("127.0.0.1", self.target)) as s:
+            s.sendall(connection.sock.recv(65536))
+            left = next(self.sizes, None)
+            while left is None or left > 0:
+                data = s.recv(65536 if left is None else left)
+                if not data:
+                    return
+                connection.send(data)
+                left = None if left is None else left - len(data)
+
+
+def test_resume_couchdb(tstream, folder, modules):
+    """A feed that is cut 50 times, anywhere: no change is missed. Waits are
+    those of a faster clock."""
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    with running([modules / ".bin/pouchdb-server", "--in-memory", "--port",
+                  str(port), "--dir", folder], port, cwd=folder):
+        http("PUT", base + "/db")
+        for i in range(400):
+            http("PUT", base + f"/db/n{i}", {})
+        r = random.Random(1)
+        with Cutter(port, [r.randrange(300, 1200) for _ in range(50)]) as cut:
+            p = tstream.started(subprocess.Popen(
+                [FAST, "--get", "--auth", "none", "--tweet-key", "seq",
+                 "--resume", "since=seq", "-p", "feed=continuous", "-u",
+                 cut.url("/db/_changes")], stdout=subprocess.PIPE,
+                env=clean_environment({"FAST": "30"})))
+            seen = set()
+            while len(seen) < 400:
+                seen.add(json.loads(p.stdout.readline())["id"])
+            p.terminate()
+            assert cut.accepted > 50, cut.accepted
+    assert seen == {f"n{i}" for i in range(400)}
 
 
 def journal(n):

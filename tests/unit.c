@@ -1,6 +1,7 @@
 /* The session on a clock of our own: months pass in milliseconds; and the rules
  * of proxies. */
 #include "../proxy.h"
+#include "../resume.h"
 #include "../session.h"
 
 #include <setjmp.h>
@@ -28,7 +29,7 @@ static struct moment at(uint64_t ms)
 
 static int set_up(void **state)
 {
-	struct session_config c = { "text", 90000, 0, 0, false };
+	struct session_config c = { "text", 90000, 0, 0, false, NULL };
 
 	(void)state;
 	s = calloc(1, sizeof *s);
@@ -210,7 +211,7 @@ static void test_N6_head(void **state)
 	static const struct {
 		uint64_t stall, until;
 	} list[] = { { 10000, 30000 }, { 60000, 60000 }, { 0, UINT64_MAX } };
-	struct session_config c = { "text", 0, 0, 0, false };
+	struct session_config c = { "text", 0, 0, 0, false, NULL };
 	uint64_t begin;
 	size_t i;
 
@@ -404,7 +405,7 @@ static void test_N3_N4_the_servers_clock(void **state)
 #define SPENT(reset)                                                           \
 	"HTTP/1.1 429 x\r\n" DATE "x-rate-limit-remaining: 0\r\n"              \
 	"x-rate-limit-reset: " reset "\r\n\r\n"
-	struct session_config c = { "data", 90000, 0, 0, true };
+	struct session_config c = { "data", 90000, 0, 0, true, NULL };
 	int i;
 
 	(void)state;
@@ -477,7 +478,7 @@ static void test_lag(void **state)
 	size_t i, v2;
 
 	for (i = 0; i < 2 * sizeof list / sizeof list[0]; i++) {
-		struct session_config c = { "text", 0, 0, 0, false };
+		struct session_config c = { "text", 0, 0, 0, false, NULL };
 		uint64_t id = (list[i / 2].made - 1288834974657) << 22 | 4711;
 
 		v2 = i % 2;
@@ -565,7 +566,7 @@ static void test_certificates(void **state)
 
 static void test_count_and_duration(void **state)
 {
-	struct session_config c = { "text", 90000, 60000, 2, false };
+	struct session_config c = { "text", 90000, 60000, 2, false, NULL };
 
 	(void)state;
 	session_init(s, &c, at(now));
@@ -785,6 +786,59 @@ static void test_N12_bytes_behind_the_head(void **state)
 	assert_non_null(strstr(buf, "before we spoke"));
 }
 
+/* What --resume remembers of messages, and asks for. */
+static const char *seen(struct resume *r, const char *message)
+{
+	resume_take(r, message);
+	return resume_value(r, 0);
+}
+
+static void test_resume(void **state)
+{
+	char minutes[] = "backfill_minutes=minutes", seq[] = "since=seq";
+	char deep[] = "since=meta.dt",
+	     bad[][12] = { "a", "=a", "a=", "a=.b", "a=b.", "a=b..c" };
+	struct resume m = { 0 }, q = { 0 }, d = { 0 }, b;
+	char line[300];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		memset(&b, 0, sizeof b);
+		assert_false(resume_init(&b, bad[i]));
+	}
+	assert_true(resume_init(&m, minutes));
+	assert_string_equal(m.name, "backfill_minutes");
+	assert_string_equal(resume_value(&m, 1), "1");
+	assert_string_equal(resume_value(&m, 60000), "1");
+	assert_string_equal(resume_value(&m, 90000), "2");
+	assert_string_equal(resume_value(&m, UINT64_MAX - 60000), "5");
+	assert_true(resume_init(&q, seq));
+	assert_null(resume_value(&q, 90000));
+	assert_string_equal(seen(&q, "{\"seq\":12,\"id\":1}"), "12");
+	assert_string_equal(seen(&q, "{\"id\":13}"), "12");
+	assert_string_equal(seen(&q, "{ \"seq\" : \"a\\/\\\"b\" }"), "a/\"b");
+	assert_string_equal(seen(&q, "{\"seq\":\"\\u00e4\\u20ac\\ud83d\\ude00"
+				     "\\n\"}"),
+			    "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n");
+	assert_null(seen(&q, "{\"seq\":\"\\ud83d\"}"));
+	assert_string_equal(seen(&q, "{\"seq\":-1.5e3}"), "-1.5e3");
+	assert_null(seen(&q, "{\"seq\":\"\\u0000\"}"));
+	assert_null(seen(&q, "{\"seq\":[7,8]}"));
+	assert_null(seen(&q, "{\"seq\":null}"));
+	assert_null(seen(&q, "{\"seq\":{}}"));
+	assert_null(seen(&q, "{\"seq\":\"\"}"));
+	for (i = 256; i <= 257; i++) {
+		snprintf(line, sizeof line, "{\"seq\":\"%0*d\"}", (int)i, 0);
+		assert_int_equal(seen(&q, line) != NULL, i == 256);
+		snprintf(line, sizeof line, "{\"seq\":1%0*d}", (int)i - 1, 0);
+		assert_int_equal(seen(&q, line) != NULL, i == 256);
+	}
+	assert_true(resume_init(&d, deep));
+	assert_string_equal(seen(&d, "{\"a\":{},\"meta\":{\"dt\":\"T\"}}"),
+			    "T");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -810,6 +864,7 @@ int main(void)
 		TEST(test_count_and_duration),
 		TEST(test_two_hundred_days),
 		TEST(test_large_counters),
+		cmocka_unit_test(test_resume),
 		cmocka_unit_test(test_proxy_urls),
 		cmocka_unit_test(test_N12_exceptions),
 		cmocka_unit_test(test_proxy_connect),
