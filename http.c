@@ -4,10 +4,11 @@
 
 #define INTERIM_MAX 16 /* 1xx responses before the final one */
 
+#define DIGITS "0123456789"
+#define HOST_BYTES DIGITS "abcdefghijklmnopqrstuvwxyz-._"
+
 #define BAD_START "not an HTTP/1.0 or HTTP/1.1 response"
 #define BAD_SIZE "the chunk size is not a number"
-#define NO_CRLF "no CRLF where a chunk or its size ends"
-#define BAD_TRAILER "a bare CR, LF or NUL in the trailers"
 
 /* Of a field name (RFC 9110, 5.6.2): visible, but no delimiter. */
 static bool is_token(char c)
@@ -20,7 +21,6 @@ static const char *parse_host(struct http_url *u, const char *s, size_t n)
 {
 	bool ipv6 = n > 2 && s[0] == '[' && s[n - 1] == ']';
 	size_t i;
-	char c;
 
 	if (ipv6) {
 		s++;
@@ -35,17 +35,12 @@ static const char *parse_host(struct http_url *u, const char *s, size_t n)
 		return "in brackets only an IPv6 address can stand";
 	if (n >= sizeof u->host)
 		return "its host is too long";
-	for (i = 0; i < n; i++) {
-		c = text_lower(s[i]);
-		if (ipv6 ? text_hex(c) < 0 && c != ':' && c != '.'
-			 : !text_is_digit(c) && !(c >= 'a' && c <= 'z') &&
-			       c != '-' && c != '.' && c != '_')
-			return "its host has a character no host name has";
-		u->host[i] = c;
-	}
-	u->host[n] = '\0';
+	for (i = 0; i < n; i++)
+		u->host[i] = text_lower(s[i]);
+	if (strspn(u->host, ipv6 ? DIGITS "abcdef:." : HOST_BYTES) < n)
+		return "its host has a character no host name has";
 	/* no name is of digits and dots alone */
-	u->is_address = ipv6 || u->host[strspn(u->host, "0123456789.")] == '\0';
+	u->is_address = ipv6 || strspn(u->host, DIGITS ".") == n;
 	return NULL;
 }
 
@@ -88,14 +83,13 @@ const char *http_url_parse(struct http_url *u, const char *s)
 	size_t n;
 
 	memset(u, 0, sizeof *u);
-	u->tls = text_is_word(s, strcspn(s, ":"), "https");
-	if (!u->tls && !text_is_word(s, strcspn(s, ":"), "http"))
+	n = strcspn(s, ":");
+	u->tls = text_is_word(s, n, "https");
+	if ((!u->tls && !text_is_word(s, n, "http")) ||
+	    strncmp(s + n, "://", 3) != 0)
 		return "it does not begin with https:// or http://";
 	u->port = u->tls ? 443 : 80;
-	s += u->tls ? 5 : 4;
-	if (strncmp(s, "://", 3) != 0)
-		return "it does not begin with https:// or http://";
-	s += 3;
+	s += n + 3;
 	for (n = 0; s[n] != '\0'; n++)
 		if (!text_is_visible(s[n]) || strchr("\"<>\\^`{|}", s[n]))
 			return "it has a character that must be written as "
@@ -157,13 +151,13 @@ void http_head_init(struct http_head *h)
 	memset((char *)h + before, 0, sizeof *h - before);
 }
 
-/* "HTTP/1.1 200 OK": RFC 9112, section 4; the reason may be missing. */
+/* "HTTP/1.1 200 OK": RFC 9112, section 4; the reason may be missing. How it
+ * begins has been seen to. */
 static const char *parse_status(struct http_head *h, const char *p, size_t n)
 {
 	uint64_t status;
 
-	if (n < 12 || memcmp(p, "HTTP/1.", 7) != 0 ||
-	    (p[7] != '0' && p[7] != '1') || p[8] != ' ')
+	if (n < 12 || (p[7] != '0' && p[7] != '1') || p[8] != ' ')
 		return BAD_START;
 	if (!text_to_u64(p + 9, 3, 999, &status) || status < 100 ||
 	    (n > 12 && p[12] != ' '))
@@ -221,44 +215,50 @@ static const char *take_field(struct http_head *h, struct http_value name,
 	return NULL;
 }
 
-/* A number, as large as can be if it is too large; 0 if it is none. */
+/* A number, as large as can be if it is too large; 0 if it is none. A CR
+ * follows each value. */
 static uint64_t to_number(struct http_value v)
 {
-	uint64_t number = 0;
-	size_t i = 0;
+	uint64_t number;
 
-	while (i < v.n && text_is_digit(v.p[i]))
-		i++;
-	if (i == 0 || i < v.n)
+	if (v.n == 0 || strspn(v.p, DIGITS) < v.n)
 		return 0;
 	return text_to_u64(v.p, v.n, UINT64_MAX, &number) ? number : UINT64_MAX;
 }
 
-/* All fields are there: what they mean. */
+/* All fields are there: what they mean, and whether they may stand together. */
 static const char *judge_fields(struct http_head *h)
 {
 	const struct http_value *f = h->field;
-	struct http_value type = f[HTTP_CONTENT_TYPE];
-	const char *end = type.n > 0 ? memchr(type.p, ';', type.n) : NULL;
-	size_t n = end != NULL ? (size_t)(end - type.p) : type.n;
-	uint64_t left;
+	const struct http_value length = f[HTTP_CONTENT_LENGTH];
+	const struct http_value left = f[HTTP_LIMIT_REMAINING];
+	const char *type =
+	    f[HTTP_CONTENT_TYPE].n > 0 ? f[HTTP_CONTENT_TYPE].p : "\r";
+	size_t n = strcspn(type, " \t;\r");
+	uint64_t zero;
 
 	h->chunked = f[HTTP_TRANSFER_ENCODING].p != NULL;
-	if (f[HTTP_CONTENT_LENGTH].p != NULL &&
-	    !text_to_u64(f[HTTP_CONTENT_LENGTH].p, f[HTTP_CONTENT_LENGTH].n,
-			 UINT64_MAX, &h->length))
-		return refuse(h, f[HTTP_CONTENT_LENGTH],
-			      "Content-Length is not a number");
 	h->date = parse_date(f[HTTP_DATE]);
 	h->retry_at = parse_date(f[HTTP_RETRY_AFTER]);
 	h->retry_after = to_number(f[HTTP_RETRY_AFTER]);
 	h->limit_reset = to_number(f[HTTP_LIMIT_RESET]);
-	h->limit_spent = text_to_u64(f[HTTP_LIMIT_REMAINING].p,
-				     f[HTTP_LIMIT_REMAINING].n, 0, &left);
-	while (n > 0 && type.p[n - 1] == ' ')
-		n--;
-	h->other_type = text_is_word(type.p, n, "text/html") ||
-			text_is_word(type.p, n, "text/event-stream");
+	h->limit_spent = text_to_u64(left.p, left.n, 0, &zero);
+	h->other_type = text_is_word(type, n, "text/html") ||
+			text_is_word(type, n, "text/event-stream");
+	if (length.p != NULL &&
+	    !text_to_u64(length.p, length.n, UINT64_MAX, &h->length))
+		return refuse(h, length, "Content-Length is not a number");
+	if (h->status == 101)
+		return "a protocol switch nobody asked for";
+	if (h->status < 200)
+		return h->interim < INTERIM_MAX
+			   ? NULL
+			   : "more than 16 interim responses";
+	if (h->chunked && length.p != NULL)
+		return "Content-Length together with Transfer-Encoding";
+	if (h->status == 200 && f[HTTP_CONTENT_ENCODING].p != NULL)
+		return refuse(h, f[HTTP_CONTENT_ENCODING],
+			      "a Content-Encoding nobody asked for");
 	return NULL;
 }
 
@@ -295,18 +295,6 @@ static enum http_event end_head(struct http_head *h, const char **why)
 	*why = judge_fields(h);
 	if (*why != NULL)
 		return HTTP_ERROR;
-	if (h->status == 101)
-		*why = "a protocol switch nobody asked for";
-	else if (h->status >= 200 && h->chunked &&
-		 h->field[HTTP_CONTENT_LENGTH].p != NULL)
-		*why = "Content-Length together with Transfer-Encoding";
-	else if (h->status == 200 && h->field[HTTP_CONTENT_ENCODING].p != NULL)
-		*why = refuse(h, h->field[HTTP_CONTENT_ENCODING],
-			      "a Content-Encoding nobody asked for");
-	else if (h->status < 200 && interim > INTERIM_MAX)
-		*why = "more than 16 interim responses";
-	if (*why != NULL)
-		return HTTP_ERROR;
 	if (h->status >= 200)
 		return HTTP_DONE;
 	http_head_init(h);
@@ -332,37 +320,42 @@ static enum http_event end_line(struct http_head *h, const char **why)
 		return end_head(h, why);
 	if (h->status != 0)
 		*why = parse_field(h, p, n);
-	else if (n > 0 || h->n > 2) /* one CRLF may come first */
+	else if (n > 0)
 		*why = parse_status(h, p, n);
 	return *why == NULL ? HTTP_MORE : HTTP_ERROR;
+}
+
+/* Can a head begin like that? No HTTP is told at its first byte. One CRLF may
+ * come before all. */
+static bool may_begin(const struct http_head *h)
+{
+	const char *p = h->bytes + h->line;
+	size_t n = h->n - h->line;
+
+	return memcmp(p, "HTTP/1.", n < 7 ? n : 7) == 0 ||
+	       (h->n <= 2 && memcmp(h->bytes, "\r\n", h->n) == 0);
 }
 
 enum http_event http_head_next(struct http_head *h, const unsigned char *in,
 			       size_t n, size_t *used, const char **why)
 {
-	static const char start[] = "HTTP/1.";
 	enum http_event event = HTTP_MORE;
-	size_t i, at;
+	char c;
 
 	*why = NULL;
-	for (i = 0; i < n && event == HTTP_MORE; i++) {
-		if (h->n == sizeof h->bytes) {
+	for (*used = 0; *used < n && event == HTTP_MORE;) {
+		c = (char)in[(*used)++];
+		if (h->n == sizeof h->bytes)
 			*why = "a response head of more than 16 KiB";
-			return HTTP_ERROR;
-		}
-		at = h->n - h->line;
-		h->bytes[h->n++] = (char)in[i];
-		if (in[i] == '\n') {
-			event = end_line(h, why);
-		} else if (h->status == 0 && at < sizeof start - 1 &&
-			   in[i] != (unsigned char)start[at] &&
-			   (h->n > 1 || in[i] != '\r')) {
-			/* no HTTP: say so at once */
+		else
+			h->bytes[h->n++] = c;
+		if (*why == NULL && h->status == 0 && !may_begin(h))
 			*why = BAD_START;
-			event = HTTP_ERROR;
-		}
+		if (*why != NULL)
+			return HTTP_ERROR;
+		if (c == '\n')
+			event = end_line(h, why);
 	}
-	*used = i;
 	return event;
 }
 
@@ -371,7 +364,7 @@ void http_body_init(struct http_body *b, const struct http_head *h)
 	memset(b, 0, sizeof *b);
 	b->left = h->length;
 	if (h->chunked)
-		b->place = CHUNK_SIZE_FIRST;
+		b->place = CHUNK_BEGIN;
 	else if (h->field[HTTP_CONTENT_LENGTH].p == NULL)
 		b->place = BODY_CLOSE;
 	else
@@ -383,84 +376,62 @@ bool http_body_may_end(const struct http_body *b)
 	return b->place == BODY_DONE || b->place == BODY_CLOSE;
 }
 
-/* Bytes of the framing, as far as they matter. */
-enum kind { HEX, BLANK, SEMICOLON, CR, LF, NUL, OTHER, KINDS };
-
-static enum kind kind_of(int c)
+/* The CRLF of a line of the framing has come. */
+static void end_framing(struct http_body *b)
 {
-	if (text_hex(c) >= 0)
-		return HEX;
-	if (c == ' ' || c == '\t')
-		return BLANK;
-	return c == ';'    ? SEMICOLON
-	       : c == '\r' ? CR
-	       : c == '\n' ? LF
-	       : c == '\0' ? NUL
-			   : OTHER;
+	if (b->place == TRAILER_BEGIN) {
+		b->place = BODY_DONE;
+	} else if (b->place == TRAILER) {
+		b->place = TRAILER_BEGIN;
+	} else {
+		b->line = 0;
+		b->place = b->place == CHUNK_END ? CHUNK_BEGIN
+			   : b->left > 0         ? CHUNK_DATA
+						 : TRAILER_BEGIN;
+	}
 }
 
-/* Chunks (RFC 9112, 7.1), without their data: where each kind of byte leads to
- * from each place, HTTP_BAD where it has no right to be; then this is wrong. An
- * extension and trailers are read over, but must end as lines do. */
-static const struct {
-	enum http_place next[KINDS];
-	const char *error;
-} framing[HTTP_PLACES] = {
-	[CHUNK_SIZE_FIRST] = { { [HEX] = CHUNK_SIZE }, BAD_SIZE },
-	[CHUNK_SIZE] = { { CHUNK_SIZE, CHUNK_SPACE, CHUNK_EXTENSION,
-			   CHUNK_SIZE_LF },
-			 BAD_SIZE },
-	[CHUNK_SPACE] = { { HTTP_BAD, CHUNK_SPACE, CHUNK_EXTENSION,
-			    CHUNK_SIZE_LF },
-			  BAD_SIZE },
-	[CHUNK_EXTENSION] = { { CHUNK_EXTENSION, CHUNK_EXTENSION,
-				CHUNK_EXTENSION,
-				CHUNK_SIZE_LF, [OTHER] = CHUNK_EXTENSION },
-			      NO_CRLF },
-	[CHUNK_SIZE_LF] = { { [LF] = CHUNK_DATA }, NO_CRLF },
-	[CHUNK_CR] = { { [CR] = CHUNK_LF }, NO_CRLF },
-	[CHUNK_LF] = { { [LF] = CHUNK_SIZE_FIRST }, NO_CRLF },
-	[TRAILER_START] = { { TRAILER, TRAILER, TRAILER,
-			      TRAILER_END_LF, [OTHER] = TRAILER },
-			    BAD_TRAILER },
-	[TRAILER] = { { TRAILER, TRAILER, TRAILER,
-			TRAILER_LF, [OTHER] = TRAILER },
-		      BAD_TRAILER },
-	[TRAILER_LF] = { { [LF] = TRAILER_START }, BAD_TRAILER },
-	[TRAILER_END_LF] = { { [LF] = BODY_DONE }, BAD_TRAILER },
-};
-
-/* One byte of the framing. A chunk's size with its extension, and all trailers,
- * are counted as lines, and the first bytes kept for an error. */
-static const char *take_framing(struct http_body *b, int c)
+/* A byte of a chunk's size (RFC 9112, 7.1) or of what follows it. Blanks are
+ * padding, as some servers send. */
+static const char *take_size(struct http_body *b, char c)
 {
-	enum http_place from = b->place, to = framing[from].next[kind_of(c)];
-
-	if (from == CHUNK_SIZE_FIRST || from == CHUNK_CR)
-		b->line = 0; /* left is 0 */
-	if (b->line < sizeof b->begin)
-		b->begin[b->line] = (char)c;
-	b->line++;
-	if (to == HTTP_BAD)
-		return framing[from].error;
-	if (b->line > HTTP_HEAD_MAX)
-		return "chunk size, extension or trailers of more than 16 KiB";
-	if (to == CHUNK_SIZE) {
+	if (b->place <= CHUNK_SIZE && text_hex(c) >= 0) {
 		if (b->left >> 60 != 0)
 			return "the chunk size overflows 64 bits";
 		b->left = b->left << 4 | (uint64_t)text_hex(c);
-	} else if (to == CHUNK_DATA && b->left == 0) {
-		to = TRAILER_START; /* behind the last chunk */
-		b->line = 0;
+		b->place = CHUNK_SIZE;
+	} else if (b->place == CHUNK_BEGIN ||
+		   (c != ';' && c != ' ' && c != '\t' && c != '\r')) {
+		return BAD_SIZE;
+	} else {
+		b->place = c == ';' ? CHUNK_EXTENSION : CHUNK_SPACE;
 	}
-	b->place = to;
 	return NULL;
 }
 
-static bool in_data(const struct http_body *b)
+/* One byte of the framing, which is lines: a chunk's size with its extension,
+ * nothing behind its data, trailers. Extensions and trailers are read over, but
+ * must end as lines do. */
+static const char *take_framing(struct http_body *b, char c)
 {
-	return b->place == CHUNK_DATA || b->place == BODY_LENGTH ||
-	       b->place == BODY_CLOSE;
+	bool cr = b->cr;
+
+	if (b->line < sizeof b->begin)
+		b->begin[b->line] = c;
+	if (++b->line > HTTP_HEAD_MAX)
+		return "chunk size, extension or trailers of more than 16 KiB";
+	b->cr = c == '\r';
+	if (cr && c == '\n')
+		end_framing(b);
+	else if (b->place == CHUNK_END && (cr || !b->cr))
+		return "no CRLF where a chunk ends";
+	else if (cr || c == '\n' || c == '\0')
+		return "a bare CR, LF or NUL in a chunk's size or a trailer";
+	else if (b->place < CHUNK_EXTENSION)
+		return take_size(b, c);
+	else if (b->place == TRAILER_BEGIN && !b->cr)
+		b->place = TRAILER;
+	return NULL;
 }
 
 enum http_event http_body_next(struct http_body *b, const unsigned char *in,
@@ -469,9 +440,8 @@ enum http_event http_body_next(struct http_body *b, const unsigned char *in,
 	size_t i = 0;
 
 	data->error = NULL;
-	while (i < n && !in_data(b) && b->place != BODY_DONE &&
-	       data->error == NULL)
-		data->error = take_framing(b, in[i++]);
+	while (i < n && b->place >= CHUNK_BEGIN && data->error == NULL)
+		data->error = take_framing(b, (char)in[i++]);
 	*used = i;
 	data->p = in + i;
 	data->n = n - i;
@@ -494,5 +464,5 @@ void http_body_take(struct http_body *b, size_t n)
 		return;
 	b->left -= n;
 	if (b->left == 0)
-		b->place = b->place == CHUNK_DATA ? CHUNK_CR : BODY_DONE;
+		b->place = b->place == CHUNK_DATA ? CHUNK_END : BODY_DONE;
 }

@@ -83,30 +83,26 @@ void http_head_init(struct http_head *h);
 enum http_event http_head_next(struct http_head *h, const unsigned char *in,
 			       size_t n, size_t *used, const char **why);
 
-/* Where a body's reader stands. */
+/* Where a body's reader stands: in the body or behind it, or in the framing,
+ * from CHUNK_BEGIN on. */
 enum http_place {
-	HTTP_BAD,    /* nowhere */
 	BODY_LENGTH, /* in a body of known length */
 	BODY_CLOSE,  /* in a body that ends with the connection */
-	CHUNK_SIZE_FIRST,
-	CHUNK_SIZE,
-	CHUNK_SPACE, /* before an extension, or padding as some servers send */
-	CHUNK_EXTENSION,
-	CHUNK_SIZE_LF,
 	CHUNK_DATA,
-	CHUNK_CR,
-	CHUNK_LF,
-	TRAILER_START,
-	TRAILER,
-	TRAILER_LF,
-	TRAILER_END_LF,
 	BODY_DONE,
-	HTTP_PLACES
+	CHUNK_BEGIN,
+	CHUNK_SIZE,
+	CHUNK_SPACE,
+	CHUNK_EXTENSION,
+	CHUNK_END, /* behind its data */
+	TRAILER_BEGIN,
+	TRAILER
 };
 
 struct http_body {
 	enum http_place place;
 	uint64_t left; /* bytes of this chunk or body to come */
+	bool cr;       /* the framing's last byte was CR */
 	size_t line;   /* bytes of this size's line or of the trailers so far */
 	char begin[32]; /* the first of them */
 };
