@@ -69,9 +69,12 @@ struct moment loop_now(void)
 
 static void dial(struct loop *l, struct moment now)
 {
+	const struct proxy *p = l->net.proxy;
+
 	l->sent = 0;
-	log_line(LOG_DEBUG, "connecting to %s port %u", l->request->url.host,
-		 l->request->url.port);
+	log_line(LOG_DEBUG, "connecting to %s port %u%s%s",
+		 l->request->url.host, l->request->url.port,
+		 p != NULL ? " by proxy " : "", p != NULL ? p->url.host : "");
 	net_open(&l->net, &l->request->url, now, l->session.due);
 }
 
@@ -122,11 +125,15 @@ static void step_net(struct loop *l, struct moment now)
 	static const enum cause causes[] = {
 		[NET_NETWORK] = CAUSE_NETWORK,
 		[NET_CERTIFICATE] = CAUSE_CERTIFICATE,
+		[NET_PROXY_REFUSED] = CAUSE_PROXY,
 		[NET_LOCAL] = CAUSE_LOCAL,
 	};
+	const bool asked = l->net.phase == NET_PROXY;
 
-	if (net_step(&l->net, now) == NET_OPEN &&
-	    l->session.phase == SESSION_CONNECT)
+	net_step(&l->net, now);
+	if (asked && l->net.phase != NET_PROXY)
+		report_proxy(&l->report);
+	if (l->net.phase == NET_OPEN && l->session.phase == SESSION_CONNECT)
 		begin_request(l, now);
 	if (l->net.phase == NET_OPEN)
 		send_request(l);

@@ -20,6 +20,7 @@ const char *net_phase_text(enum net_phase p)
 		[NET_IDLE] = "before connecting",
 		[NET_RESOLVING] = "while its name was looked up",
 		[NET_CONNECTING] = "while connecting",
+		[NET_PROXY] = "while the proxy's answer was awaited",
 		[NET_HANDSHAKE] = "in the TLS handshake",
 		[NET_OPEN] = "while connected",
 		[NET_ENDED] = "after the server's last byte",
@@ -61,20 +62,30 @@ bool net_random(struct net *c, void *p, size_t n)
 
 static void next_address(struct net *c, struct moment now);
 
-/* Connected: TLS begins, or all is ready. */
-static void connected(struct net *c, struct moment now)
+/* Where the connection goes first. */
+static const struct http_url *first_hop(const struct net *c)
+{
+	return c->proxy != NULL ? &c->proxy->url : c->url;
+}
+
+static void begin_tls(struct net *c)
 {
 	unsigned char seed[TLS_SEED];
 
-	c->deadline = c->until;
-	c->unix_time = now.unix_ms / 1000;
-	c->phase = NET_OPEN;
-	if (!c->url->tls)
-		return;
 	c->phase = NET_HANDSHAKE;
 	if (net_random(c, seed, sizeof seed))
 		tls_begin(&c->tls, c->url->host, seed, c->unix_time);
 	explicit_bzero(seed, sizeof seed);
+}
+
+/* Connected: the proxy is asked, TLS begins, or all is ready. */
+static void connected(struct net *c, struct moment now)
+{
+	c->deadline = c->until;
+	c->unix_time = now.unix_ms / 1000;
+	c->phase = c->proxy != NULL ? NET_PROXY : NET_OPEN;
+	if (c->proxy == NULL && c->url->tls)
+		begin_tls(c);
 }
 
 /* This address is no good. With another one left it is tried at once. */
@@ -96,7 +107,7 @@ static void try_connect(struct net *c, struct moment now)
 	socklen_t size = sizeof(int);
 	int e = 0;
 
-	in.sin_port = in6.sin6_port = htons(c->url->port);
+	in.sin_port = in6.sin6_port = htons(first_hop(c)->port);
 	memcpy(&in.sin_addr, a->ip, 4);
 	memcpy(&in6.sin6_addr, a->ip, 16);
 	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &size) == 0 && e == 0 &&
@@ -142,7 +153,8 @@ static void next_address(struct net *c, struct moment now)
 	char ip[INET6_ADDRSTRLEN];
 
 	inet_ntop(family, a->ip, ip, sizeof ip);
-	snprintf(c->peer, sizeof c->peer, "%s port %u", ip, c->url->port);
+	snprintf(c->peer, sizeof c->peer, "%s%s port %u",
+		 c->proxy != NULL ? "by proxy " : "", ip, first_hop(c)->port);
 	if (c->in_clear != NULL && !is_loopback(a)) {
 		fail(c, NET_LOCAL,
 		     "%s would go over the network in the clear to %s; "
@@ -183,10 +195,17 @@ static void resolved(struct net *c, enum resolve_result r, struct moment now)
 void net_open(struct net *c, const struct http_url *url, struct moment now,
 	      uint64_t until)
 {
+	const struct http_url *hop;
+
 	c->url = url;
+	hop = first_hop(c);
 	c->until = until;
 	c->deadline = now.ms + RESOLVE_MS;
-	c->peer[0] = c->error[0] = '\0';
+	c->error[0] = '\0';
+	snprintf(c->peer, sizeof c->peer, "%s",
+		 c->proxy != NULL ? "the proxy" : "");
+	c->asked = 0;
+	http_head_init(&c->answer);
 	c->cannot_send = c->blocked = false;
 	c->tls.error = 0; /* of an attempt before */
 	c->from = c->n = 0;
@@ -194,10 +213,10 @@ void net_open(struct net *c, const struct http_url *url, struct moment now,
 	c->count = 1;
 	c->fd = -1;
 	c->phase = NET_RESOLVING;
-	if (resolve_numeric(url->host, &c->list[0]))
+	if (resolve_numeric(hop->host, &c->list[0]))
 		next_address(c, now);
 	else
-		resolved(c, resolve_ask(&c->resolve, url->host, url->rooted),
+		resolved(c, resolve_ask(&c->resolve, hop->host, hop->rooted),
 			 now);
 }
 
@@ -229,14 +248,41 @@ static void receive(struct net *c)
 
 	c->from = 0;
 	c->n = k > 0 ? (size_t)k : 0;
-	if (k == 0 && c->phase == NET_HANDSHAKE)
+	if (k == 0 && c->phase <= NET_HANDSHAKE)
 		fail(c, NET_NETWORK,
-		     "closed by the server in the TLS handshake");
+		     c->phase == NET_PROXY
+			 ? "the proxy closed the connection without an answer"
+			 : "closed by the server in the TLS handshake");
 	else if (k == 0 || (k < 0 && c->url->tls && errno != EAGAIN &&
 			    tls_peer_closed(&c->tls)))
 		c->phase = NET_ENDED;
 	else if (k < 0 && errno != EAGAIN && errno != EINTR)
 		fail(c, NET_NETWORK, "%s", strerror(errno));
+}
+
+/* Ask for the tunnel, as far as the socket takes it, and read the answer. */
+static void step_proxy(struct net *c)
+{
+	size_t left = c->proxy->connect_n - c->asked;
+	const char *rest = c->proxy->connect + c->asked;
+	enum proxy_answer answer;
+	char said[256];
+	struct text why;
+	ssize_t k = left > 0 ? send(c->fd, rest, left, MSG_NOSIGNAL) : 0;
+
+	c->asked += k > 0 ? (size_t)k : 0;
+	receive(c);
+	if (c->phase != NET_PROXY)
+		return;
+	text_init(&why, said, sizeof said);
+	answer = proxy_next(&c->answer, c->in, c->n, &why);
+	c->from = c->n;
+	if (answer == PROXY_OPEN)
+		begin_tls(c);
+	else if (answer != PROXY_MORE)
+		fail(c,
+		     answer == PROXY_REFUSED ? NET_PROXY_REFUSED : NET_NETWORK,
+		     "%s", said);
 }
 
 static void check_tls(struct net *c)
@@ -286,6 +332,8 @@ enum net_phase net_step(struct net *c, struct moment now)
 		resolved(c, resolve_read(&c->resolve, c->list, &c->count), now);
 	else if (c->phase == NET_CONNECTING)
 		try_connect(c, now);
+	else if (c->phase == NET_PROXY)
+		step_proxy(c);
 	if (c->phase == NET_HANDSHAKE && c->from == c->n)
 		send_records(c);
 	if (c->phase == NET_HANDSHAKE || c->phase == NET_OPEN)
@@ -297,6 +345,8 @@ static bool wants_to_send(const struct net *c)
 {
 	if (c->phase == NET_CONNECTING)
 		return true; /* a finished connect shows as writable */
+	if (c->phase == NET_PROXY)
+		return c->asked < c->proxy->connect_n;
 	if (c->phase < NET_HANDSHAKE || c->cannot_send)
 		return false;
 	return c->url->tls ? tls_has_output(&c->tls) : c->blocked;
@@ -309,8 +359,7 @@ struct pollfd net_poll(const struct net *c)
 
 	if (c->phase == NET_RESOLVING)
 		p.fd = c->resolve.fd;
-	else if (c->phase == NET_CONNECTING || c->phase == NET_HANDSHAKE ||
-		 c->phase == NET_OPEN)
+	else if (c->phase >= NET_CONNECTING && c->phase <= NET_OPEN)
 		p.fd = c->fd;
 	if (send)
 		p.events |= POLLOUT;

@@ -1,10 +1,11 @@
-/* One connection to the server: its name looked up, its addresses tried in
- * turn, TCP, TLS. Nothing here ever waits: the caller polls and steps. */
+/* One connection to the server, or through a proxy: its name looked up, its
+ * addresses tried in turn, TCP, CONNECT, TLS. Nothing here ever waits: the
+ * caller polls and steps. */
 #ifndef NET_H
 #define NET_H
 
-#include "http.h"
 #include "moment.h"
+#include "proxy.h"
 #include "resolve.h"
 #include "tls.h"
 
@@ -18,6 +19,7 @@ enum net_phase {
 	NET_IDLE,
 	NET_RESOLVING,
 	NET_CONNECTING,
+	NET_PROXY, /* CONNECT is sent, the answer read */
 	NET_HANDSHAKE,
 	NET_OPEN,   /* certificate and host name are verified */
 	NET_ENDED,  /* the server sent its last byte */
@@ -32,12 +34,16 @@ const char *net_phase_text(enum net_phase p);
 enum net_failure {
 	NET_NETWORK,
 	NET_CERTIFICATE,
-	NET_LOCAL /* here: another attempt is no use */
+	NET_PROXY_REFUSED, /* see PROXY_REFUSED */
+	NET_LOCAL          /* here: another attempt is no use */
 };
 
 struct net {
 	enum net_phase phase;
 	const struct http_url *url;
+	const struct proxy *proxy; /* NULL: there is none. Set before. */
+	struct http_head answer;   /* of the proxy */
+	size_t asked;              /* bytes of CONNECT that are sent */
 	const char *in_clear; /* "the token": it goes unencrypted, so to this
 			       * machine alone; NULL: to any. Set before. */
 	uint64_t unix_time;   /* when it was connected; judges certificates */
@@ -47,7 +53,7 @@ struct net {
 	struct address list[ADDRESSES_MAX];
 	size_t count, next;
 	int fd;        /* -1 if there is none */
-	char peer[64]; /* "192.0.2.1 port 443" */
+	char peer[80]; /* "192.0.2.1 port 443", "by proxy " before it */
 	enum net_failure failure;
 	char error[640];
 	bool cannot_send;  /* a write failed; what comes is still read */

@@ -37,7 +37,8 @@ static struct options set = {
 	.loop.session.stall = UNSET,
 };
 static struct {
-	const char *url, *auth;
+	const char *url, *auth, *proxy;
+	const char *left_out, *not_asked; /* where proxies were named */
 	bool v2, get, help, version;
 } args;
 static struct request *request;
@@ -301,6 +302,8 @@ static const struct row {
 	  CALL, .to.call = add_header, .rare = true },
 	{ "resume", "NAME=WHAT", "a parameter that asks for what a gap missed",
 	  0, CALL, .to.call = set_resume, .rare = true },
+	{ "proxy", "URL", "reach the server through an HTTP proxy", 0, WORD,
+	  .to.word = &args.proxy, .rare = true },
 	{ "cafile", "FILE", "trust these certificates only", 0, WORD,
 	  .to.word = &set.ca_file, .rare = true },
 	{ "stall", "TIME", "reconnect after this silence (90)", 0,
@@ -520,21 +523,84 @@ static const char *default_url(void)
 	return args.v2 ? V2_URL : has_lists() ? FILTER_URL : SAMPLE_URL;
 }
 
+/* NULL, or that a host which looks like an IP address is none. */
+static const char *check_host(const struct http_url *u)
+{
+	struct address a;
+
+	return u->is_address && !resolve_numeric(u->host, &a)
+		   ? "its host is no IP address"
+		   : NULL;
+}
+
 /* The URL itself is not shown in an error: it may hold a password. */
 static void set_url(void)
 {
 	const struct http_url *u = &request->url;
-	struct address a;
 	const char *why;
 
 	why = request_url(request, args.url != NULL ? args.url : default_url());
 	if (why == NULL && u->tls && u->is_address)
 		why = "certificates are checked for host names, and its host "
 		      "is an address";
-	if (why == NULL && u->is_address && !resolve_numeric(u->host, &a))
-		why = "its host is no IP address";
+	if (why == NULL)
+		why = check_host(u);
 	if (why != NULL)
 		usage_error("-u: the URL: %s", why);
+}
+
+/* From where: --proxy or a variable. Only there a password can be. */
+static void take_proxy(const char *from, const char *url)
+{
+	const char *why = proxy_url(
+	    &set.proxy, url, url == args.proxy ? NULL : &request->secrets);
+
+	if (why == NULL)
+		why = check_host(&set.proxy.url);
+	if (why == NULL && !proxy_connect(&set.proxy, &request->url))
+		why = "it is too long";
+	if (why != NULL)
+		usage_error("%s: the proxy's URL: %s", from, why);
+}
+
+/* From --proxy, where an empty one means none, else from the environment: the
+ * first that is not empty. All are wiped there; the last are not for us, but
+ * may have a password in them too. */
+static void set_proxy(void)
+{
+	static const char *const names[] = {
+		"https_proxy", "HTTPS_PROXY", "all_proxy",  "ALL_PROXY",
+		"no_proxy",    "NO_PROXY",    "http_proxy", "HTTP_PROXY",
+	};
+	enum { PROXIES = 4, NO = 4, ALL = sizeof names / sizeof names[0] };
+	const struct http_url *u = &request->url;
+	const char *from = "--proxy", *url = args.proxy;
+	char *v[ALL], none[] = "";
+	bool direct;
+	size_t i;
+
+	for (i = 0; i < ALL; i++)
+		v[i] = getenv(names[i]) != NULL ? getenv(names[i]) : none;
+	direct = !u->tls ||
+		 proxy_excepts(*v[NO] != '\0' ? v[NO] : v[NO + 1], u->host);
+	for (i = 0; i < PROXIES && url == NULL; i++) {
+		if (*v[i] == '\0')
+			continue;
+		from = names[i];
+		if (proxy_is_http(v[i]))
+			url = v[i];
+		else
+			args.left_out = from;
+	}
+	if (url != NULL && *url != '\0' && (!direct || url == args.proxy))
+		take_proxy(from, url);
+	if (url != NULL && *url != '\0' && !u->tls)
+		args.not_asked = from;
+	if (direct)
+		set.proxy.connect_n = 0;
+	/* /proc/PID/environ shows this very memory. */
+	for (i = 0; i < ALL; i++)
+		explicit_bzero(v[i], strlen(v[i]));
 }
 
 void options_parse(struct options *o, struct request *r, int argc, char **argv)
@@ -545,6 +611,7 @@ void options_parse(struct options *o, struct request *r, int argc, char **argv)
 	add_defaults();
 	set_url();
 	check_resume();
+	set_proxy();
 	*o = set;
 }
 
@@ -572,6 +639,13 @@ void options_notes(const struct request *r)
 		log_line(LOG_INFO, "-t and -f together: tweets that match "
 				   "either come; one of both makes sampling "
 				   "easier to reason about");
+	if (args.left_out != NULL)
+		log_line(LOG_INFO, "%s is left out: its scheme is not http",
+			 args.left_out);
+	if (args.not_asked != NULL)
+		log_line(LOG_INFO,
+			 "http:// goes direct, not by the proxy of %s",
+			 args.not_asked);
 	if (is_v2_by_mistake(&r->url))
 		log_line(LOG_INFO, "-u: a URL of X API v2 needs --v2, or "
 				   "--get --auth bearer for /2/powerstream");
@@ -617,8 +691,13 @@ void options_dry_run(const struct options *o, struct request *r)
 
 	if (!request_build(r, nonce, (uint64_t)time(NULL)))
 		usage_error("the request is too long");
-	printf("to %s port %u, %s\n", r->url.host, r->url.port,
+	printf("to %s port %u, %s", r->url.host, r->url.port,
 	       r->url.tls ? "TLS" : "in the clear");
+	if (o->proxy.connect_n > 0)
+		printf(", by proxy %s port %u", o->proxy.url.host,
+		       o->proxy.url.port);
+	printf("\n");
+	print_lines(o->proxy.connect, o->proxy.connect_n);
 	print_lines(r->head, r->head_n);
 	print_lines(r->body, r->body_n);
 	if (r->auth == AUTH_OAUTH1)

@@ -134,9 +134,8 @@ enum proxy_answer proxy_next(struct http_head *h, const unsigned char *in,
 	if (wrong != NULL)
 		return PROXY_FAILED;
 	text_u64(why, (uint64_t)status);
-	text_str(why, status == 407 ? " (it takes user and password from "
-				      "https_proxy)"
-				    : "");
+	if (status == 401 || status == 407)
+		text_str(why, "; user and password go into https_proxy");
 	return status == 401 || status == 403 || status == 407 ? PROXY_REFUSED
 							       : PROXY_FAILED;
 }

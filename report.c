@@ -28,6 +28,12 @@ static void log_head(const char *mark, const char *p, size_t n)
 	}
 }
 
+void report_proxy(const struct report *r)
+{
+	log_head(">", r->net->proxy->connect, r->net->proxy->connect_n);
+	log_head("<", r->net->answer.bytes, r->net->answer.n);
+}
+
 void report_request(const struct report *r)
 {
 	log_head(">", r->request->head, r->request->head_n);
@@ -273,6 +279,7 @@ static void put_cause(struct text *t, const struct report *r, struct moment now)
 	case CAUSE_CERTIFICATE:
 	case CAUSE_DATES:
 	case CAUSE_LOCAL:
+	case CAUSE_PROXY:
 		text_str(t, r->net->error);
 		break;
 	case CAUSE_PROTOCOL:

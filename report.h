@@ -16,6 +16,9 @@ struct report {
 /* An attempt is over: why, what the server said, what is done now. */
 void report_ended(const struct report *r, struct moment now);
 
+/* A proxy was asked; it is shown at -v. */
+void report_proxy(const struct report *r);
+
 /* The request is about to be sent; it is shown at -v. */
 void report_request(const struct report *r);
 

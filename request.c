@@ -202,9 +202,9 @@ bool request_build(struct request *r, const char *nonce, uint64_t unix_time)
 
 const char *request_next_line(const char **p, size_t *n, size_t *size)
 {
-	static const char shown[] = "Authorization: (left out)";
-	const size_t name = sizeof "Authorization:" - 1;
-	const char *line = *p, *end = memchr(line, '\n', *n);
+	static const char proxys[] = "Proxy-Authorization: (left out)";
+	const char *line = *p, *end = memchr(line, '\n', *n), *shown = proxys;
+	size_t name;
 
 	if (*n == 0)
 		return NULL;
@@ -213,9 +213,12 @@ const char *request_next_line(const char **p, size_t *n, size_t *size)
 	*n -= *size + (end != NULL);
 	if (end != NULL && *size > 0 && end[-1] == '\r')
 		--*size;
+	if (*line != 'P')
+		shown += sizeof "Proxy-" - 1;
+	name = strcspn(shown, " ");
 	if (*size < name || memcmp(line, shown, name) != 0)
 		return line;
-	*size = sizeof shown - 1;
+	*size = strlen(shown);
 	return shown;
 }
 

@@ -61,7 +61,8 @@ request_build(struct request *r, const char *nonce, uint64_t unix_time);
 
 /* The next line of a head or body of *n bytes at *p, which are moved behind it:
  * size bytes without its end, or for a person what stands for the
- * Authorization line. The bytes are the request's. NULL: there are no more. */
+ * Authorization line, a proxy's too. The bytes are the request's. NULL: there
+ * are no more. */
 const char *request_next_line(const char **p, size_t *n, size_t *size);
 
 /* Wipe what request_build made: head, body and base. What a server may yet say

@@ -32,6 +32,7 @@ static const struct {
 	[CAUSE_DATES] = { HOW, false, ASK,
 			  "the certificate is expired or not yet valid" },
 	[CAUSE_LOCAL] = { HOW, false, BACKOFF_FATAL, "this end cannot go on" },
+	[CAUSE_PROXY] = { HOW, false, ASK, "the proxy refused" },
 	[CAUSE_NO_RESPONSE] = { ENDED, true, BACKOFF_NETWORK,
 				"the server closed the connection without a "
 				"response" },
@@ -140,6 +141,8 @@ static enum backoff_event judge(const struct session *s, struct moment now)
 	if (s->cause == CAUSE_STATUS)
 		return refuses_resume(s) ? BACKOFF_NETWORK
 					 : backoff_status(s->head.status);
+	if (s->cause == CAUSE_PROXY)
+		return s->ever_opened ? BACKOFF_NETWORK : BACKOFF_FATAL;
 	if (s->cause == CAUSE_DISCONNECT)
 		return backoff_disconnect(s->code);
 	return backoff_certificate(s->ever_opened, s->cause == CAUSE_DATES,

@@ -43,6 +43,7 @@ enum cause {
 	CAUSE_CERTIFICATE, /* the same */
 	CAUSE_DATES,       /* the same: its dates and the clock here differ */
 	CAUSE_LOCAL,       /* the same; no other attempt is of use */
+	CAUSE_PROXY,       /* the same: a proxy refused, as always it will */
 	CAUSE_NO_RESPONSE, /* the connection ended before a head was whole */
 	CAUSE_TIMEOUT,     /* the attempt took too long */
 	CAUSE_PROTOCOL,    /* see http_error */
@@ -159,8 +160,8 @@ enum session_event session_next(struct session *s, struct moment now,
 				size_t *used);
 
 /* The connection ended for this cause, of CAUSE_NETWORK, _CERTIFICATE, _DATES,
- * _LOCAL, _EOF and _STOPPED: session_next then returns what is left, and
- * SESSION_ENDED. One that tells less than another is overruled by it. */
+ * _LOCAL, _PROXY, _EOF and _STOPPED: session_next then returns what is left,
+ * and SESSION_ENDED. One that tells less than another is overruled by it. */
 void session_end(struct session *s, enum cause cause);
 
 /* Output makes us wait, or no longer does: that time is no stall. What comes

@@ -268,6 +268,7 @@ static void set_up(int argc, char **argv)
 		usage_error("cannot start the look-up process: %s",
 			    strerror(errno));
 	options_parse(&opt, &request, argc, argv);
+	wheel.net.proxy = opt.proxy.connect_n > 0 ? &opt.proxy : NULL;
 	/* a pipe's reader may write to the same terminal */
 	opt.loop.live = isatty(STDERR_FILENO) &&
 			fstat(STDOUT_FILENO, &out) == 0 &&
@@ -305,7 +306,8 @@ static void shut_in(void)
 	const bool replaces =
 	    wheel.coverage.report[0] != '\0' && wheel.coverage.direct.fd < 0;
 	const struct sandbox_needs needs = {
-		.port = request.url.port,
+		.port = wheel.net.proxy != NULL ? opt.proxy.url.port
+						: request.url.port,
 		.write = { replaces ? wheel.coverage.report : NULL },
 	};
 	struct sandbox s = sandbox_enter(&needs);

@@ -15,7 +15,7 @@ _tstream() {
 		mapfile -t COMPREPLY < <(compgen -W 'oauth1 bearer basic none' -- "$cur") ;;
 	-t | --track | -f | --follow | -l | --locations | -p | --param | -u | \
 		--url | -c | --count | -d | --duration | -s | --stats | --stall | \
-		--buffer | --tweet-key | --resume | -H | --header) ;;
+		--buffer | --tweet-key | --resume | --proxy | -H | --header) ;;
 	-h | --help)
 		mapfile -t COMPREPLY < <(compgen -W 'all' -- "$cur") ;;
 	*)
@@ -23,7 +23,7 @@ _tstream() {
 			--param --v2 --url --keys --dry-run --notices --count
 			--duration --test --report --stats --quiet --verbose --help
 			--version --get --auth --header --resume --cafile --stall --tweet-key
-			--buffer' -- "$cur") ;;
+			--buffer --proxy' -- "$cur") ;;
 	esac
 }
 complete -o filenames -F _tstream tstream
