@@ -220,7 +220,7 @@ build/fuzz/%.o: %.c $(HEADERS) Makefile \
 		| build/fuzz-ready build/include/roots_builtin.h
 	@clang -std=c99 $(FUZZ_FLAGS) -c -o $@ $<
 build/fuzz/fuzz.o: tests/fuzz.c tests/fuzz_oracle.h $(HEADERS) Makefile \
-		| build/fuzz-ready build/source
+		| build/fuzz-ready $(SOURCE)
 	@clang -std=c99 $(FUZZ_FLAGS) -c -o $@ $<
 build/fuzz/oracle.o: tests/fuzz_oracle.cpp tests/fuzz_oracle.h | build/fuzz-ready
 	@clang++ -O2 -c -o $@ $<
