@@ -47,15 +47,16 @@ bool percent_decode(struct text *t, const char *p, size_t n, char plus)
 	return true;
 }
 
-void form_encode(struct text *t, const struct param *p, size_t n)
+void form_encode(struct text *t, const struct param *p, size_t n, bool twice)
 {
+	const char *percent = twice ? "%25" : "%";
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		text_str(t, i > 0 ? "&" : "");
-		encode(t, p[i].name, "%");
-		text_str(t, "=");
-		encode(t, p[i].value, "%");
+		text_str(t, i == 0 ? "" : twice ? "%26" : "&");
+		encode(t, p[i].name, percent);
+		text_str(t, twice ? "%3D" : "=");
+		encode(t, p[i].value, percent);
 	}
 }
 
@@ -73,25 +74,25 @@ void oauth1_key(struct oauth1 *o, const char *consumer_secret,
 	explicit_bzero(key, sizeof key);
 }
 
-/* The order of two strings once percent-encoded: an encoded byte begins with
- * %, which comes before every unreserved one. */
-static int compare_encoded(const char *a, const char *b)
+/* The order of bytes once percent-encoded: what is encoded begins with %, which
+ * comes before every unreserved one. */
+static int rank(char c)
 {
-	int x, y;
-
-	for (; *a != '\0' && *a == *b; a++)
-		b++;
-	x = (unsigned char)*a;
-	y = (unsigned char)*b;
-	return (is_unreserved(*a) ? x + 256 : x) -
-	       (is_unreserved(*b) ? y + 256 : y);
+	return is_unreserved(c) ? c + 256 : (unsigned char)c;
 }
 
-static int compare_params(const struct param *a, const struct param *b)
+static int compare(const char *a, const char *b)
 {
-	int order = compare_encoded(a->name, b->name);
+	for (; *a != '\0' && *a == *b; a++)
+		b++;
+	return rank(*a) - rank(*b);
+}
 
-	return order != 0 ? order : compare_encoded(a->value, b->value);
+static bool is_before(const struct param *a, const struct param *b)
+{
+	int order = compare(a->name, b->name);
+
+	return order < 0 || (order == 0 && compare(a->value, b->value) < 0);
 }
 
 /* Insertion sort: a request has a handful of parameters. */
@@ -102,26 +103,9 @@ static void sort(struct param *p, size_t n)
 
 	for (i = 1; i < n; i++) {
 		x = p[i];
-		for (j = i; j > 0 && compare_params(&x, &p[j - 1]) < 0; j--)
+		for (j = i; j > 0 && is_before(&x, &p[j - 1]); j--)
 			p[j] = p[j - 1];
 		p[j] = x;
-	}
-}
-
-/* RFC 5849, 3.4.1.1. */
-static void base_string(struct text *t, const struct oauth1_request *r,
-			const struct param *p, size_t n)
-{
-	size_t i;
-
-	text_str(t, r->method);
-	text_str(t, "&");
-	encode(t, r->url, "%");
-	for (i = 0; i < n; i++) {
-		text_str(t, i > 0 ? "%26" : "&");
-		encode(t, p[i].name, "%25");
-		text_str(t, "%3D");
-		encode(t, p[i].value, "%25");
 	}
 }
 
@@ -131,17 +115,15 @@ void base64(struct text *t, const unsigned char *p, size_t n)
 				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
 	char code[4];
 	uint32_t v;
-	size_t i, left;
+	size_t i, k;
 
 	for (i = 0; i < n; i += 3) {
-		left = n - i;
 		v = (uint32_t)p[i] << 16;
-		v |= left > 1 ? (uint32_t)p[i + 1] << 8 : 0;
-		v |= left > 2 ? p[i + 2] : 0;
-		code[0] = digits[v >> 18];
-		code[1] = digits[v >> 12 & 63];
-		code[2] = left > 1 ? digits[v >> 6 & 63] : '=';
-		code[3] = left > 2 ? digits[v & 63] : '=';
+		v |= n - i > 1 ? (uint32_t)p[i + 1] << 8 : 0;
+		v |= n - i > 2 ? p[i + 2] : 0;
+		for (k = 0; k < 4; k++)
+			code[k] =
+			    k > n - i ? '=' : digits[v >> (18 - 6 * k) & 63];
 		text_mem(t, code, sizeof code);
 	}
 }
@@ -164,7 +146,11 @@ void oauth1_sign(const struct oauth1 *o, const struct oauth1_request *r,
 	memcpy(all, oauth, sizeof oauth);
 	memcpy(all + OAUTH_PARAMS, r->params, r->nparams * sizeof all[0]);
 	sort(all, OAUTH_PARAMS + r->nparams);
-	base_string(base, r, all, OAUTH_PARAMS + r->nparams);
+	text_str(base, r->method);
+	text_str(base, "&");
+	encode(base, r->url, "%");
+	text_str(base, "&");
+	form_encode(base, all, OAUTH_PARAMS + r->nparams, true);
 	hmac_sha1(&o->key, base->p + from, base->n - from, mac);
 	base64(signature, mac, sizeof mac);
 	explicit_bzero(mac, sizeof mac);

@@ -41,8 +41,9 @@ struct oauth1_request {
  * is not followed by two hexadecimal digits, or if it stands for NUL. */
 bool percent_decode(struct text *t, const char *p, size_t n, char plus);
 
-/* Append name=value pairs, encoded and joined by & (RFC 5849, 3.4.1.3.1). */
-void form_encode(struct text *t, const struct param *p, size_t n);
+/* Append name=value pairs, encoded and joined by & (RFC 5849, 3.4.1.3.1);
+ * twice: and all of it encoded again. */
+void form_encode(struct text *t, const struct param *p, size_t n, bool twice);
 
 /* Make the signing key (3.4.2) from the two secrets, which stay the caller's
  * to wipe. */

@@ -2,15 +2,15 @@
 
 #include <string.h>
 
-/* The URL's query as parameters to be signed (RFC 5849, 3.4.1.3.1). */
-static const char *parse_query(struct request *r)
+const char *request_url(struct request *r, const char *url)
 {
-	const char *p = r->url.query;
+	const char *why = http_url_parse(&r->url, url), *p = r->url.query;
 	struct text t;
 	size_t n, name;
 
+	/* What the query says is signed, too (RFC 5849, 3.4.1.3.1). */
 	text_init(&t, r->decoded, sizeof r->decoded);
-	for (r->nquery = 0; *p != '\0'; p += n + (p[n] == '&')) {
+	for (r->nquery = 0; why == NULL && *p != '\0'; p += n + (p[n] == '&')) {
 		n = strcspn(p, "&");
 		name = strcspn(p, "=&");
 		if (n == 0)
@@ -19,22 +19,15 @@ static const char *parse_query(struct request *r)
 			return "its query has too many parameters";
 		r->query[r->nquery].name = t.p + t.n;
 		if (!percent_decode(&t, p, name, ' '))
-			return "its query has a % that is not %XX";
+			why = "its query has a % that is not %XX";
 		text_mem(&t, "", 1);
 		r->query[r->nquery++].value = t.p + t.n;
 		if (name < n &&
 		    !percent_decode(&t, p + name + 1, n - name - 1, ' '))
-			return "its query has a % that is not %XX";
+			why = "its query has a % that is not %XX";
 		text_mem(&t, "", 1);
 	}
-	return NULL;
-}
-
-const char *request_url(struct request *r, const char *url)
-{
-	const char *why = http_url_parse(&r->url, url);
-
-	return why != NULL ? why : parse_query(r);
+	return why;
 }
 
 bool request_param(struct request *r, const char *name, const char *value)
@@ -183,7 +176,7 @@ bool request_build(struct request *r, const char *nonce, uint64_t unix_time)
 	text_init(&base, r->base, sizeof r->base);
 	if (r->nquery + r->nparams > PARAMS_MAX)
 		return false;
-	form_encode(&body, r->params, r->nparams);
+	form_encode(&body, r->params, r->nparams, false);
 	put_head(r, &head);
 	put_authorization(r, &head, &base, nonce, unix_time);
 	if (!r->get) {

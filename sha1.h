@@ -5,27 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHA1_SIZE 20  /* bytes of a digest */
-#define SHA1_BLOCK 64 /* bytes hashed at a time */
+#define SHA1_SIZE 20 /* bytes of a digest */
 
-struct sha1 {
-	uint32_t h[5];
-	uint64_t n; /* bytes so far; n % SHA1_BLOCK of them wait in block */
-	unsigned char block[SHA1_BLOCK];
-};
-
-void sha1_init(struct sha1 *s);
-
-/* Hash n more bytes. */
-void sha1_update(struct sha1 *s, const void *p, size_t n);
-
-/* Write the digest of all bytes so far; s is then to be initialised again. */
-void sha1_final(struct sha1 *s, unsigned char digest[SHA1_SIZE]);
+/* Write the digest of p[0..n-1]. */
+void sha1(const void *p, size_t n, unsigned char digest[SHA1_SIZE]);
 
 /* A key made ready: the two hash states that follow its padded forms. The key
  * itself cannot be read back from them. */
 struct hmac_sha1 {
-	struct sha1 inner, outer;
+	uint32_t inner[5], outer[5];
 };
 
 /* Make a key of n bytes ready. */

@@ -239,21 +239,13 @@ static void probe_code(void)
 					 : (int)backoff_disconnect(number(1)));
 }
 
-/* s: size of a piece in 4 bytes, bytes. m: key size in 4 bytes, key, bytes. */
+/* s: bytes. m: key size in 4 bytes, key, bytes. */
 static void probe_sha1(void)
 {
-	unsigned char digest[SHA1_SIZE], *p;
-	size_t step = number(0), at, n;
-	struct sha1 s;
+	unsigned char digest[SHA1_SIZE], *p = piece(payload, size);
 
-	sha1_init(&s);
-	for (at = 4; at < size; at += n) {
-		n = size - at < step ? size - at : step;
-		p = piece(payload + at, n);
-		sha1_update(&s, p, n);
-		free(p);
-	}
-	sha1_final(&s, digest);
+	sha1(p, size, digest);
+	free(p);
 	print_hex(digest, sizeof digest);
 	printf("\n");
 }
