@@ -69,12 +69,9 @@ struct moment loop_now(void)
 
 static void dial(struct loop *l, struct moment now)
 {
-	const struct proxy *p = l->net.proxy;
-
 	l->sent = 0;
-	log_line(LOG_DEBUG, "connecting to %s port %u%s%s",
-		 l->request->url.host, l->request->url.port,
-		 p != NULL ? " by proxy " : "", p != NULL ? p->url.host : "");
+	log_line(LOG_DEBUG, "connecting to %s port %u", l->request->url.host,
+		 l->request->url.port);
 	net_open(&l->net, &l->request->url, now, l->session.due);
 }
 

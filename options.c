@@ -523,44 +523,21 @@ static const char *default_url(void)
 	return args.v2 ? V2_URL : has_lists() ? FILTER_URL : SAMPLE_URL;
 }
 
-/* NULL, or that a host which looks like an IP address is none. */
-static const char *check_host(const struct http_url *u)
-{
-	struct address a;
-
-	return u->is_address && !resolve_numeric(u->host, &a)
-		   ? "its host is no IP address"
-		   : NULL;
-}
-
 /* The URL itself is not shown in an error: it may hold a password. */
 static void set_url(void)
 {
 	const struct http_url *u = &request->url;
+	struct address a;
 	const char *why;
 
 	why = request_url(request, args.url != NULL ? args.url : default_url());
 	if (why == NULL && u->tls && u->is_address)
 		why = "certificates are checked for host names, and its host "
 		      "is an address";
-	if (why == NULL)
-		why = check_host(u);
+	if (why == NULL && u->is_address && !resolve_numeric(u->host, &a))
+		why = "its host is no IP address";
 	if (why != NULL)
 		usage_error("-u: the URL: %s", why);
-}
-
-/* From where: --proxy or a variable. Only there a password can be. */
-static void take_proxy(const char *from, const char *url)
-{
-	const char *why = proxy_url(
-	    &set.proxy, url, url == args.proxy ? NULL : &request->secrets);
-
-	if (why == NULL)
-		why = check_host(&set.proxy.url);
-	if (why == NULL && !proxy_connect(&set.proxy, &request->url))
-		why = "it is too long";
-	if (why != NULL)
-		usage_error("%s: the proxy's URL: %s", from, why);
 }
 
 /* From --proxy, where an empty one means none, else from the environment: the
@@ -574,7 +551,7 @@ static void set_proxy(void)
 	};
 	enum { PROXIES = 4, NO = 4, ALL = sizeof names / sizeof names[0] };
 	const struct http_url *u = &request->url;
-	const char *from = "--proxy", *url = args.proxy;
+	const char *from = "--proxy", *url = args.proxy, *why = NULL;
 	char *v[ALL], none[] = "";
 	bool direct;
 	size_t i;
@@ -592,10 +569,13 @@ static void set_proxy(void)
 		else
 			args.left_out = from;
 	}
-	if (url != NULL && *url != '\0' && (!direct || url == args.proxy))
-		take_proxy(from, url);
 	if (url != NULL && *url != '\0' && !u->tls)
 		args.not_asked = from;
+	if (url != NULL && *url != '\0' && (!direct || url == args.proxy))
+		why = proxy_url(&set.proxy, url, u,
+				url == args.proxy ? NULL : &request->secrets);
+	if (why != NULL)
+		usage_error("%s: the proxy's URL: %s", from, why);
 	if (direct)
 		set.proxy.connect_n = 0;
 	/* /proc/PID/environ shows this very memory. */

@@ -40,7 +40,29 @@ static const char *take_user(struct proxy *p, const char *s, size_t n,
 		      "%XX";
 }
 
-const char *proxy_url(struct proxy *p, const char *url, struct secrets *secrets)
+/* All fits: host names have at most 253 bytes. */
+static void put_connect(struct proxy *p, const struct http_url *there)
+{
+	struct text t;
+	int i;
+
+	text_init(&t, p->connect, sizeof p->connect);
+	for (i = 0; i < 2; i++) {
+		text_str(&t, i == 0 ? "CONNECT " : " HTTP/1.1\r\nHost: ");
+		text_str(&t, there->host);
+		text_str(&t, ":");
+		text_u64(&t, there->port);
+	}
+	if (p->basic[0] != '\0') {
+		text_str(&t, "\r\nProxy-Authorization: Basic ");
+		text_str(&t, p->basic);
+	}
+	text_str(&t, "\r\nUser-Agent: tstream/" TSTREAM_VERSION "\r\n\r\n");
+	p->connect_n = t.n;
+}
+
+const char *proxy_url(struct proxy *p, const char *url,
+		      const struct http_url *there, struct secrets *secrets)
 {
 	const char *scheme = strstr(url, "://"), *why = NULL, *at;
 	char plain[300] = "http://";
@@ -67,7 +89,10 @@ const char *proxy_url(struct proxy *p, const char *url, struct secrets *secrets)
 		n--;
 	/* no port, but the end of an address in brackets, or of a name */
 	text_str(&t, n == 0 || url[n - 1] != ':' ? PORT : "");
-	return t.full ? "it is too long" : http_url_parse(&p->url, plain);
+	why = t.full ? "it is too long" : http_url_parse(&p->url, plain);
+	if (why == NULL)
+		put_connect(p, there);
+	return why;
 }
 
 bool proxy_excepts(const char *no_proxy, const char *host)
@@ -92,27 +117,6 @@ bool proxy_excepts(const char *no_proxy, const char *host)
 			return true;
 	}
 	return false;
-}
-
-bool proxy_connect(struct proxy *p, const struct http_url *there)
-{
-	struct text t;
-	int i;
-
-	text_init(&t, p->connect, sizeof p->connect);
-	for (i = 0; i < 2; i++) {
-		text_str(&t, i == 0 ? "CONNECT " : " HTTP/1.1\r\nHost: ");
-		text_str(&t, there->host);
-		text_str(&t, ":");
-		text_u64(&t, there->port);
-	}
-	if (p->basic[0] != '\0') {
-		text_str(&t, "\r\nProxy-Authorization: Basic ");
-		text_str(&t, p->basic);
-	}
-	text_str(&t, "\r\nUser-Agent: tstream/" TSTREAM_VERSION "\r\n\r\n");
-	p->connect_n = t.n;
-	return !t.full;
 }
 
 enum proxy_answer proxy_next(struct http_head *h, const unsigned char *in,

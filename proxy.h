@@ -16,21 +16,18 @@ struct proxy {
 /* Is the scheme of a proxy's URL, or its lack, one that we speak? */
 bool proxy_is_http(const char *url);
 
-/* Take [http://][user[:password]@]host[:port][/...] apart. The port is 1080 if
- * none is given. User and password, their %XX undone, become secrets; where
- * secrets is NULL they are refused. Returns NULL, or what is wrong. */
+/* Take [http://][user[:password]@]host[:port][/...] apart, and write connect,
+ * for a tunnel to there. The port is 1080 if none is given. User and password,
+ * their %XX undone, become secrets; where secrets is NULL they are refused.
+ * Returns NULL, or what is wrong. */
 const char *proxy_url(struct proxy *p, const char *url,
-		      struct secrets *secrets);
+		      const struct http_url *there, struct secrets *secrets);
 
 /* Does no_proxy except a host, of lower case and without a dot at its end? It
  * is a list by commas or blanks, ASCII case ignored: a name means itself and
  * what ends in it at a dot; a dot before or behind it is passed over; "*" alone
  * means all. Addresses mean nothing: our hosts are names. */
 bool proxy_excepts(const char *no_proxy, const char *host);
-
-/* Write connect, for a tunnel to there. False: it does not fit. */
-__attribute__((warn_unused_result)) bool
-proxy_connect(struct proxy *p, const struct http_url *there);
 
 enum proxy_answer {
 	PROXY_MORE,    /* give more input */

@@ -331,10 +331,9 @@ static void run_proxy(const uint8_t *p, size_t n, size_t step)
 		n -= size + (size < n);
 	}
 	memset(&proxy, 0, sizeof proxy);
-	known = proxy_url(&proxy, text[0], &secrets) == NULL;
+	known = proxy_url(&proxy, text[0], &there, &secrets) == NULL;
 	if (known) {
 		CHECK(proxy.url.host[0] != '\0' && proxy.url.port != 0);
-		CHECK(proxy_connect(&proxy, &there));
 		CHECK(strstr(proxy.connect, "\r\n\r\n") ==
 		      proxy.connect + proxy.connect_n - 4);
 		put(proxy.connect, proxy.connect_n);

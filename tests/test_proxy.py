@@ -334,7 +334,7 @@ def test_which_variable_counts(tstream):
     assert way(tstream, http_proxy="h", HTTP_PROXY="h")[0] is None
 
 
-@pytest.mark.parametrize("url", ["h:0", "h:x", "[::1", "[1:2]", "1.2", "a b", ""])
+@pytest.mark.parametrize("url", ["h:0", "h:x", "[::1", "[1]", "a b", ""])
 def test_a_proxy_that_cannot_be(tstream, url):
     """Refused, and not shown: there may be a password in it."""
     p = tstream("-u", "https://localhost/", env={"ALL_PROXY": f"me:secret%41@{url}"})

@@ -660,16 +660,18 @@ static void test_proxy_urls(void **state)
 	};
 	static struct proxy p;
 	static struct secrets secrets;
+	const struct http_url there = { .host = "h", .port = 443 };
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof good / sizeof good[0]; i++) {
 		memset(&p, 0, sizeof p);
-		assert_null(proxy_url(&p, good[i].url, &secrets));
+		assert_null(proxy_url(&p, good[i].url, &there, &secrets));
 		assert_string_equal(p.url.host, good[i].host);
 		assert_int_equal(p.url.port, good[i].port);
 		assert_string_equal(p.basic, good[i].basic);
-		assert_int_equal(proxy_url(&p, good[i].url, NULL) != NULL,
+		assert_int_equal(proxy_url(&p, good[i].url, &there, NULL) !=
+				     NULL,
 				 good[i].basic[0] != '\0');
 	}
 	assert_memory_equal(secrets.value[SECRET_PROXY_USER], "me", 2);
@@ -677,7 +679,7 @@ static void test_proxy_urls(void **state)
 	assert_int_equal(secrets.n[SECRET_PROXY_PASSWORD], 3);
 	assert_memory_equal(secrets.value[SECRET_PROXY_BASIC], "bWU6YUBi", 8);
 	for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
-		assert_non_null(proxy_url(&p, bad[i], &secrets));
+		assert_non_null(proxy_url(&p, bad[i], &there, &secrets));
 }
 
 /* As curl was seen to do; tests/test_proxy.py asks it again, and more. */
@@ -708,13 +710,12 @@ static void test_proxy_connect(void **state)
 
 	(void)state;
 	assert_null(http_url_parse(&there, "https://Server.example./x"));
-	assert_true(proxy_connect(&p, &there));
+	assert_null(proxy_url(&p, "h", &there, &secrets));
 	assert_string_equal(p.connect,
 			    "CONNECT server.example:443 HTTP/1.1\r\n"
 			    "Host: server.example:443\r\n"
 			    "User-Agent: tstream/" TSTREAM_VERSION "\r\n\r\n");
-	assert_null(proxy_url(&p, "u:p@h", &secrets));
-	assert_true(proxy_connect(&p, &there));
+	assert_null(proxy_url(&p, "u:p@h", &there, &secrets));
 	assert_int_equal(p.connect_n, strlen(p.connect));
 	assert_non_null(
 	    strstr(p.connect, "\r\nProxy-Authorization: Basic dTpw\r\n"));
