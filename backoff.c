@@ -6,22 +6,17 @@
 #define NETWORK_STEP 250u
 #define NETWORK_STEPS 64u /* 16 s */
 #define SERVER_MAX (320u * SECOND)
-#define RETRY_AFTER_MAX 900u /* seconds */
-#define RELEASED 1795564800u /* 2026-11-25, of this version */
 
-/* 2 x max(base, least), where base is the last wait of these two kinds. */
+/* 2 x max(base, least), where base is the last wait of these two kinds, or 1
+ * second, which is less than any least. */
 static uint64_t double_wait(struct backoff *b, uint64_t least, uint64_t most,
 			    uint64_t now)
 {
-	uint64_t base = SECOND;
+	uint64_t base = now - b->error_at < FORGET ? b->error_wait : 0;
+	uint64_t wait = 2 * (base > least ? base : least);
 
-	if (b->any && now - b->error_at < FORGET)
-		base = b->error_wait;
-	b->any = true;
 	b->error_at = now;
-	b->error_wait = 2 * (base > least ? base : least);
-	if (b->error_wait > most)
-		b->error_wait = most;
+	b->error_wait = wait < most ? wait : most;
 	return b->error_wait;
 }
 
@@ -45,27 +40,13 @@ uint64_t backoff_next(struct backoff *b, enum backoff_event e, uint64_t now)
 	return (uint64_t)NETWORK_STEP * b->failures;
 }
 
-uint64_t backoff_retry_after(uint64_t wait, uint64_t seconds)
-{
-	if (seconds > RETRY_AFTER_MAX)
-		seconds = RETRY_AFTER_MAX;
-	return wait > seconds * SECOND ? wait : seconds * SECOND;
-}
-
 enum backoff_event backoff_status(int status)
 {
 	if (status == 420 || status == 429)
 		return BACKOFF_LIMITED;
-	return status == 408 || status == 425 || (status >= 500 && status < 600)
-		   ? BACKOFF_SERVER
-		   : BACKOFF_FATAL;
-}
-
-enum backoff_event backoff_certificate(bool opened, bool dates,
-				       uint64_t unix_time)
-{
-	return opened || (dates && unix_time < RELEASED) ? BACKOFF_SERVER
-							 : BACKOFF_FATAL;
+	if (status == 408 || status == 425 || (status >= 500 && status < 600))
+		return BACKOFF_SERVER;
+	return BACKOFF_FATAL;
 }
 
 enum backoff_event backoff_disconnect(uint64_t code)

@@ -18,9 +18,8 @@ enum backoff_event {
 };
 
 struct backoff {
-	bool any;            /* an error of the SERVER or LIMITED kind was */
-	uint64_t error_at;   /* the last one's time */
-	uint64_t error_wait; /* and the wait that its rule gave */
+	uint64_t error_at;   /* of the last SERVER or LIMITED */
+	uint64_t error_wait; /* what its rule gave; 0: there was none */
 	uint64_t opened_at;  /* when the stream began */
 	bool open;
 	unsigned failures; /* of the NETWORK kind since a stream was up */
@@ -31,19 +30,8 @@ struct backoff {
  * follow them. */
 uint64_t backoff_next(struct backoff *b, enum backoff_event e, uint64_t now);
 
-/* A wait lengthened by a Retry-After in seconds (RFC 9110, 10.2.3). */
-uint64_t backoff_retry_after(uint64_t wait, uint64_t seconds);
-
-/* What an HTTP status other than 200 means. */
+/* What an HTTP status other than 200 means, and a disconnect message's code. */
 enum backoff_event backoff_status(int status);
-
-/* What a certificate that is not acceptable means: after a first 200 (opened)
- * it may pass, and so may one whose dates do not fit (dates) while the clock
- * here, in seconds since 1970, shows a time before this version was. */
-enum backoff_event backoff_certificate(bool opened, bool dates,
-				       uint64_t unix_time);
-
-/* What the code of a disconnect message means. */
 enum backoff_event backoff_disconnect(uint64_t code);
 
 #endif

@@ -1,7 +1,5 @@
 #include "coverage.h"
 
-#include "log.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TOLD 5 /* gaps that are told of to people */
@@ -24,19 +21,6 @@ static double seconds(uint64_t ms)
 static double percent(uint64_t part, uint64_t whole)
 {
 	return whole > 0 ? 100 * (double)part / (double)whole : 0;
-}
-
-/* A time in UTC, in a static buffer. */
-static const char *stamp(uint64_t unix_ms)
-{
-	static char buf[32];
-	time_t t = (time_t)(unix_ms / 1000);
-	struct tm tm;
-
-	if (gmtime_r(&t, &tm) == NULL ||
-	    strftime(buf, sizeof buf, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		return "-";
-	return buf;
 }
 
 /* Only v1.1 says what was withheld. */
@@ -63,82 +47,84 @@ static void put_down(struct text *t, const struct session *s, struct moment now)
 		log_put(t, "; an attempt is being made)");
 }
 
-/* The counters, as " name=1" for a line or as members of an object. */
-static void put_counts(struct text *t, const struct coverage *c, uint64_t gaps,
-		       bool json)
+/* All figures, as " name=1" for the statistics line or as members of an object,
+ * where one that is not known is null. */
+static void put_figures(struct text *t, const struct coverage *c,
+			const struct session_coverage *covers, bool json)
 {
-	enum when { ALWAYS, WITHHELD, REPORT };
+	/* MS: in seconds; UNKNOWN: null in JSON, and no name in a line */
+	enum { LINE = 1, JSON = 2, BOTH = 3, MS = 4, UNKNOWN = 8 | JSON };
 	const struct session *s = c->session;
+	const int v1 = knows_withheld(s) ? BOTH : UNKNOWN;
 	const struct {
 		const char *name;
 		uint64_t value;
-		enum when when;
+		int how;
 	} list[] = {
-		{ "tweets", s->stats.tweets, ALWAYS },
-		{ "notices", s->stats.notices, ALWAYS },
-		{ "deletes", s->stats.deletes, REPORT },
-		{ "withheld", withheld_sum(&s->withheld), WITHHELD },
-		{ "withheld_min", withheld_min(&s->withheld), WITHHELD },
-		{ "withheld_ambiguous", s->withheld.ambiguous, REPORT },
-		{ "malformed", s->stats.malformed, ALWAYS },
-		{ "keepalives", s->stats.keepalives, ALWAYS },
-		{ "bytes", s->stats.bytes, ALWAYS },
-		{ "lost", c->lost, REPORT },
-		{ "connects", s->stats.connects, ALWAYS },
-		{ "gaps", gaps, ALWAYS },
+		{ "connected", s->phase == SESSION_BODY, LINE },
+		{ "run_s", covers->run, JSON | MS },
+		{ "covered_s", covers->covered, JSON | MS },
+		{ "before_s", covers->before, JSON | MS },
+		{ "tweets", s->stats.tweets, BOTH },
+		{ "notices", s->stats.notices, BOTH },
+		{ "deletes", s->stats.deletes, JSON },
+		{ "withheld", s->withheld.sum, v1 },
+		{ "withheld_min", s->withheld.min, v1 },
+		{ "withheld_ambiguous", s->withheld.ambiguous, JSON },
+		{ "malformed", s->stats.malformed, BOTH },
+		{ "keepalives", s->stats.keepalives, BOTH },
+		{ "bytes", s->stats.bytes, BOTH },
+		{ "lost", c->lost, JSON },
+		{ "connects", s->stats.connects, BOTH },
+		{ "gaps", covers->gaps, BOTH },
+		{ "gap_s", covers->gap_ms, BOTH | MS },
+		{ "held", c->out->held + c->notices->held, LINE },
+		{ "lag_s", (uint64_t)s->lag, s->lag < 0 ? 0 : LINE | MS },
+		{ "max_lag_s", (uint64_t)s->max_lag,
+		  s->max_lag < 0 ? UNKNOWN : JSON | MS },
 	};
-	bool known;
 	size_t i;
 
 	for (i = 0; i < sizeof list / sizeof list[0]; i++) {
-		known = list[i].when != WITHHELD || knows_withheld(s);
-		if (!json && (!known || list[i].when == REPORT))
+		if ((list[i].how & (json ? JSON : LINE)) == 0)
 			continue;
-		if (known)
-			log_put(t, json ? ",\"%s\":%" PRIu64 : " %s=%" PRIu64,
-				list[i].name, list[i].value);
+		log_put(t, json ? ",\"%s\":" : " %s=", list[i].name);
+		if (list[i].how == UNKNOWN)
+			text_str(t, "null");
+		else if ((list[i].how & MS) != 0)
+			log_put(t, "%.*f", json ? 3 : 1,
+				seconds(list[i].value));
 		else
-			log_put(t, ",\"%s\":null", list[i].name);
+			text_u64(t, list[i].value);
 	}
 }
 
 void coverage_stats(const struct coverage *c, struct moment now)
 {
-	const struct session *s = c->session;
-	struct session_coverage covers = session_covers(s, now);
+	struct session_coverage covers = session_covers(c->session, now);
 	char line[1024];
 	struct text t;
 
 	text_init(&t, line, sizeof line);
-	put_counts(&t, c, covers.gaps, false);
-	log_put(&t, " gap_s=%.1f held=%zu", seconds(covers.gap_ms),
-		c->out->held + (c->notices != NULL ? c->notices->held : 0));
-	if (s->has_lag)
-		log_put(&t, " lag_s=%.1f", seconds(s->lag));
-	put_down(&t, s, now);
-	log_line(LOG_ASKED, "stats connected=%d%s", s->phase == SESSION_BODY,
-		 line);
+	put_figures(&t, c, &covers, false);
+	put_down(&t, c->session, now);
+	log_line(LOG_ASKED, "stats%s", line);
 }
 
-static void log_gap(enum log_level level, const char *what,
-		    const struct session_gap *gap)
+void coverage_gap(enum log_level level, const char *what,
+		  const struct session_gap *gap)
 {
 	log_line(level, "%sgap of %s%.1f s since %s: %s%s", what,
 		 gap->upper_bound ? "at most " : "", seconds(gap->ms),
-		 stamp(gap->start_unix_ms), cause_text(gap->cause),
+		 log_stamp(gap->start_unix_ms), cause_text(gap->cause),
 		 gap->resumed ? "; the server was asked for it" : "");
-}
-
-void coverage_gap(const struct session_gap *gap)
-{
-	log_gap(LOG_INFO, "", gap);
 }
 
 void coverage_log(const struct coverage *c, struct moment now)
 {
 	const struct session *s = c->session;
 	struct session_coverage covers = session_covers(s, now);
-	uint64_t sum = withheld_sum(&s->withheld);
+	uint64_t sum = s->withheld.sum;
 	size_t i;
 
 	log_line(LOG_ASKED,
@@ -147,41 +133,30 @@ void coverage_log(const struct coverage *c, struct moment now)
 		 seconds(covers.covered), seconds(covers.run),
 		 percent(covers.covered, covers.run), seconds(covers.gap_ms),
 		 seconds(covers.before));
-	if (covers.open.cause != CAUSE_NONE)
-		log_gap(LOG_ASKED, "coverage: open ", &covers.open);
-	for (i = 0; i < TOLD && s->longest[i].cause != CAUSE_NONE; i++)
-		log_gap(LOG_ASKED, "coverage: ", &s->longest[i]);
+	for (i = 0; i < TOLD && i < covers.gaps; i++)
+		coverage_gap(LOG_ASKED, "coverage: ", &covers.longest[i]);
 	if (sum > 0)
 		log_line(LOG_ASKED,
 			 "coverage: %" PRIu64 " tweets withheld, at least "
 			 "%" PRIu64 ": %.2f%% of those that matched",
-			 sum, withheld_min(&s->withheld),
+			 sum, s->withheld.min,
 			 percent(sum, sum + s->stats.tweets));
-	if (s->stats.malformed > 0)
-		log_line(LOG_ASKED, "coverage: %" PRIu64 " malformed lines",
-			 s->stats.malformed);
 }
 
-/* A string as JSON, without secrets. */
+/* A string of our own or of an option, which is UTF-8 without controls, as
+ * JSON, without secrets. */
 static void put_json(struct text *t, const struct request *r, const char *s)
 {
 	static char shown[REQUEST_BODY];
-	const unsigned char *p = (const unsigned char *)shown;
 	struct text hidden;
-	size_t left, k;
+	const char *p;
 
 	text_init(&hidden, shown, sizeof shown);
 	secret_append(&r->secrets, &hidden, s, strlen(s), false);
 	text_str(t, "\"");
-	for (left = hidden.n; left > 0; left -= k, p += k) {
-		k = text_utf8(p, left);
-		if (k == 0 || *p < ' ')
-			log_put(t, "\\u%04x", k == 0 ? 0xfffdu : *p);
-		else if (*p == '"' || *p == '\\')
-			log_put(t, "\\%c", *p);
-		else
-			text_mem(t, p, k);
-		k = k == 0 ? 1 : k;
+	for (p = shown; *p != '\0'; p++) {
+		text_str(t, *p == '"' || *p == '\\' ? "\\" : "");
+		text_mem(t, p, 1);
 	}
 	text_str(t, "\"");
 }
@@ -202,51 +177,32 @@ static void put_request(struct text *t, const struct request *r)
 	text_str(t, "}");
 }
 
-static void put_gap(struct text *t, const struct session_gap *gap)
-{
-	log_put(t,
-		"%s{\"start\":\"%s\",\"seconds\":%.3f,\"reason\":\"%s\","
-		"\"resumed\":%s,\"upper_bound\":%s}",
-		t->p[t->n - 1] == '[' ? "" : ",", stamp(gap->start_unix_ms),
-		seconds(gap->ms), cause_text(gap->cause),
-		gap->resumed ? "true" : "false",
-		gap->upper_bound ? "true" : "false");
-}
-
 static void put_coverage(struct text *t, const struct coverage *c,
 			 struct moment now)
 {
-	const struct session *s = c->session;
-	struct session_coverage covers = session_covers(s, now);
-	size_t i;
+	struct session_coverage covers = session_covers(c->session, now);
+	const struct session_gap *g = covers.longest;
+	uint64_t n = covers.gaps < SESSION_GAPS ? covers.gaps : SESSION_GAPS;
 
-	log_put(t, ",\"start\":\"%s\"", stamp(s->started_unix_ms));
-	log_put(t, ",\"end\":\"%s\",\"run_s\":%.3f,\"covered_s\":%.3f",
-		stamp(now.unix_ms), seconds(covers.run),
-		seconds(covers.covered));
-	log_put(t, ",\"before_s\":%.3f,\"gap_s\":%.3f", seconds(covers.before),
-		seconds(covers.gap_ms));
-	put_counts(t, c, covers.gaps, true);
-	if (s->ever_lag)
-		log_put(t, ",\"max_lag_s\":%.3f", seconds(s->max_lag));
-	else
-		text_str(t, ",\"max_lag_s\":null");
+	log_put(t, ",\"start\":\"%s\"", log_stamp(c->session->started_unix_ms));
+	log_put(t, ",\"end\":\"%s\"", log_stamp(now.unix_ms));
+	put_figures(t, c, &covers, true);
 	text_str(t, ",\"longest_gaps\":[");
-	if (covers.open.cause != CAUSE_NONE)
-		put_gap(t, &covers.open);
-	for (i = 0; i < SESSION_GAPS && s->longest[i].cause != CAUSE_NONE; i++)
-		put_gap(t, &s->longest[i]);
+	for (; n > 0; n--, g++)
+		log_put(t,
+			"{\"start\":\"%s\",\"seconds\":%.3f,\"reason\":\"%s\","
+			"\"resumed\":%s,\"upper_bound\":%s}%s",
+			log_stamp(g->start_unix_ms), seconds(g->ms),
+			cause_text(g->cause), g->resumed ? "true" : "false",
+			g->upper_bound ? "true" : "false", n > 1 ? "," : "");
 	text_str(t, "]");
 }
 
 void coverage_name(struct coverage *c, const char *file)
 {
-	char real[PATH_MAX];
-
-	if (realpath(file, real) == NULL)
-		snprintf(real, sizeof real, "%s", file);
-	snprintf(c->report, sizeof c->report, "%s", real);
-	snprintf(c->report_tmp, sizeof c->report_tmp, "%s.tmp", real);
+	if (realpath(file, c->report) == NULL)
+		snprintf(c->report, sizeof c->report, "%s", file);
+	snprintf(c->report_tmp, sizeof c->report_tmp, "%s.tmp", c->report);
 }
 
 bool coverage_open(struct coverage *c, const char *file)
@@ -259,16 +215,15 @@ bool coverage_open(struct coverage *c, const char *file)
 	if (exists && fstat(STDERR_FILENO, &err) == 0 &&
 	    st.st_dev == err.st_dev && st.st_ino == err.st_ino) {
 		nowait_open(&c->direct, STDERR_FILENO);
-	} else if (exists && !S_ISREG(st.st_mode)) {
-		c->direct.kind = NOWAIT_OPEN;
-		c->direct.fd =
-		    open(file, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-		return c->direct.fd >= 0;
-	} else {
+		return true;
+	}
+	if (!exists || S_ISREG(st.st_mode)) {
 		fd = open(c->report_tmp, REPLACE, 0666);
 		return fd >= 0 && close(fd) == 0;
 	}
-	return true;
+	c->direct.kind = NOWAIT_OPEN;
+	c->direct.fd = open(file, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return c->direct.fd >= 0;
 }
 
 static bool write_all(const struct nowait *to, const char *p, size_t n)
@@ -334,8 +289,7 @@ void coverage_live(struct coverage *c, struct moment now)
 	log_put(&t, "%" PRIu64 " tweets, %.1f/s", s->stats.tweets,
 		ms > 0 ? (double)more * 1000 / (double)ms : 0);
 	if (knows_withheld(s))
-		log_put(&t, ", %" PRIu64 " withheld",
-			withheld_sum(&s->withheld));
+		log_put(&t, ", %" PRIu64 " withheld", s->withheld.sum);
 	text_str(&t, ", ");
 	put_time(&t, covers.run / 1000);
 	text_str(&t, s->config.duration > 0 ? " of " : "");

@@ -3,6 +3,7 @@
 #ifndef COVERAGE_H
 #define COVERAGE_H
 
+#include "log.h"
 #include "nowait.h"
 #include "output.h"
 #include "request.h"
@@ -24,8 +25,9 @@ struct coverage {
 	uint64_t last_tweets, last_live; /* for the live line's rate */
 };
 
-/* Log a gap that is over. */
-void coverage_gap(const struct session_gap *gap);
+/* Log a gap, with these words before. */
+void coverage_gap(enum log_level level, const char *what,
+		  const struct session_gap *gap);
 
 /* The statistics line. */
 void coverage_stats(const struct coverage *c, struct moment now);

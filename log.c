@@ -120,6 +120,17 @@ put_said(struct text *line, const char *format, va_list ap)
 	text_printable(line, t.p, t.n);
 }
 
+const char *log_stamp(uint64_t unix_ms)
+{
+	static char stamp[32];
+	time_t t = (time_t)(unix_ms / 1000);
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return stamp;
+}
+
 static void put_prefix(struct text *line, enum log_level level)
 {
 	static const char *const priority[] = { [LOG_ERROR] = "<3>",
@@ -127,8 +138,6 @@ static void put_prefix(struct text *line, enum log_level level)
 						[LOG_INFO] = "<6>",
 						[LOG_DEBUG] = "<7>" };
 	struct timespec now;
-	char stamp[32];
-	struct tm tm;
 
 	if (in_journal) {
 		text_str(line, priority[level]);
@@ -136,9 +145,7 @@ static void put_prefix(struct text *line, enum log_level level)
 	}
 	text_str(line, live_drawn ? START : "");
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (gmtime_r(&now.tv_sec, &tm) != NULL &&
-	    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
-		text_str(line, stamp);
+	text_str(line, log_stamp((uint64_t)now.tv_sec * 1000));
 	text_str(line, " tstream: ");
 }
 

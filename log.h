@@ -30,6 +30,9 @@ __attribute__((format(printf, 2, 3))) void log_line(enum log_level level,
 __attribute__((format(printf, 2, 3))) void log_put(struct text *t,
 						   const char *format, ...);
 
+/* A time in UTC, 2026-11-23T17:00:00Z, in a static buffer. */
+const char *log_stamp(uint64_t unix_ms);
+
 /* Append n foreign bytes to what is to be logged: printable, without secrets.
  * All that came from outside goes into a line by this. */
 void log_foreign(struct text *t, const void *p, size_t n);

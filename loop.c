@@ -94,7 +94,7 @@ static void begin_request(struct loop *l, struct moment now)
 		return;
 	}
 	session_connected(&l->session, now);
-	report_request(&l->report);
+	report_head(">", l->request->head, l->request->head_n);
 }
 
 /* Send what is left of the request; once it is out it is wiped. */
@@ -128,8 +128,11 @@ static void step_net(struct loop *l, struct moment now)
 	const bool asked = l->net.phase == NET_PROXY;
 
 	net_step(&l->net, now);
-	if (asked && l->net.phase != NET_PROXY)
-		report_proxy(&l->report);
+	if (asked && l->net.phase != NET_PROXY) {
+		report_head(">", l->net.proxy->connect,
+			    l->net.proxy->connect_n);
+		report_head("<", l->net.answer.bytes, l->net.answer.n);
+	}
 	if (l->net.phase == NET_OPEN && l->session.phase == SESSION_CONNECT)
 		begin_request(l, now);
 	if (l->net.phase == NET_OPEN)
@@ -154,10 +157,7 @@ static bool deliver(struct loop *l, struct moment now)
 		if (!output_line(o, line->p, line->n))
 			return false;
 	}
-	if (line->class == JSON_WARNING)
-		report_warning(&l->report, now);
-	else if (line->class == JSON_OTHER)
-		report_errors(&l->report);
+	report_event(SESSION_MESSAGE, &l->session, l->request, &l->net, now);
 	return true;
 }
 
@@ -202,14 +202,8 @@ static void pump(struct loop *l, struct moment now)
 			return;
 		}
 		net_ack(&l->net, used);
-		if (e == SESSION_OPENED)
-			report_opened(&l->report);
-		else if (e == SESSION_RESUMED)
-			report_resumed(&l->report);
-		else if (e == SESSION_BAD_LINE)
-			report_bad_line(&l->report);
-		else if (e == SESSION_ENDED)
-			report_ended(&l->report, now);
+		if (e != SESSION_MESSAGE)
+			report_event(e, &l->session, l->request, &l->net, now);
 	} while (e != SESSION_ENDED &&
 		 (e != SESSION_MORE || used > 0 || l->session.ending));
 	if (e == SESSION_ENDED) {
@@ -418,13 +412,10 @@ static void begin(struct loop *l, struct moment now)
 	l->net.fd = -1;
 	l->next_stats = now.ms + stats_every(l);
 	l->next_live = l->config.live ? now.ms : UINT64_MAX;
-	l->report.session = &l->session;
-	l->report.request = l->request;
-	l->report.net = &l->net;
 	l->coverage.session = &l->session;
 	l->coverage.request = l->request;
 	l->coverage.out = &l->out;
-	l->coverage.notices = l->has_notices ? &l->notices : NULL;
+	l->coverage.notices = &l->notices;
 	session_init(&l->session, &l->config.session, now);
 	coverage_write(&l->coverage, now);
 }

@@ -25,7 +25,6 @@ enum loop_end {
 
 struct loop {
 	struct loop_config config;
-	struct report report;
 	struct coverage coverage;
 	const char *notices_file;
 	struct session session;

@@ -1,19 +1,17 @@
 #include "report.h"
 
 #include "coverage.h"
-#include "log.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define SKEW 300u        /* seconds that clocks may differ */
 #define VALUE_MAX 128u   /* bytes of a header's value */
-#define ERRORS_MAX 4096u /* bytes of an object that may tell of errors */
+#define BAD_MAX 120u     /* of a bad line */
+#define NOTICE_MAX 4096u /* of an object that may tell something */
+#define MINUTE 60000u
 
-/* A header as it was sent or came, without the credentials. */
-static void log_head(const char *mark, const char *p, size_t n)
+void report_head(const char *mark, const char *p, size_t n)
 {
 	const char *line;
 	char shown[512];
@@ -28,73 +26,46 @@ static void log_head(const char *mark, const char *p, size_t n)
 	}
 }
 
-void report_proxy(const struct report *r)
+static void put_value(struct text *t, const char *before, struct http_value v)
 {
-	log_head(">", r->net->proxy->connect, r->net->proxy->connect_n);
-	log_head("<", r->net->answer.bytes, r->net->answer.n);
-}
-
-void report_request(const struct report *r)
-{
-	log_head(">", r->request->head, r->request->head_n);
-}
-
-static void put_value(struct text *t, struct http_value v)
-{
+	text_str(t, v.n > 0 ? before : "");
 	log_foreign(t, v.p, v.n < VALUE_MAX ? v.n : VALUE_MAX);
 }
 
-/* Once: a 200 that will hardly have messages. */
-static void tell_type(const struct http_head *h)
+static void log_opened(const struct session *s, const struct request *r,
+		       const struct net *n)
 {
 	static bool told;
 	char type[4 * VALUE_MAX];
 	struct text t;
 
-	if (told || !h->other_type)
+	log_line(LOG_INFO, "connected to %s (%s%s%s)", r->url.host, n->peer,
+		 r->url.tls ? ", TLS 1.2 " : "",
+		 r->url.tls ? tls_suite(&n->tls) : "");
+	report_head("<", s->head.bytes, s->head.n);
+	if (told || !s->head.other_type)
 		return;
 	told = true;
 	text_init(&t, type, sizeof type);
-	put_value(&t, h->field[HTTP_CONTENT_TYPE]);
+	put_value(&t, "", s->head.field[HTTP_CONTENT_TYPE]);
 	log_line(LOG_INFO,
 		 "the response is %s, not lines of JSON; this may help: "
 		 "-H 'Accept: application/json'",
 		 type);
 }
 
-void report_opened(const struct report *r)
+static void log_bad_line(const struct session *s)
 {
-	const struct session *s = r->session;
-
-	log_line(LOG_INFO, "connected to %s (%s%s%s)", r->request->url.host,
-		 r->net->peer, r->request->url.tls ? ", TLS 1.2 " : "",
-		 r->request->url.tls ? tls_suite(&r->net->tls) : "");
-	log_head("<", s->head.bytes, s->head.n);
-	tell_type(&s->head);
-}
-
-static double seconds(uint64_t ms)
-{
-	return (double)ms / 1000;
-}
-
-void report_resumed(const struct report *r)
-{
-	coverage_gap(&r->session->gap);
-}
-
-void report_bad_line(const struct report *r)
-{
-	const struct line *line = &r->session->line;
+	const struct line *line = &s->line;
 	char beginning[256];
 	struct text t;
 
 	/* a web page: that it is one has been told, but for -q */
-	if (log_shows(LOG_INFO) && r->session->head.other_type &&
-	    r->session->stats.tweets + r->session->stats.notices == 0)
+	if (log_shows(LOG_INFO) && s->head.other_type &&
+	    s->stats.tweets + s->stats.notices == 0)
 		return;
 	text_init(&t, beginning, sizeof beginning);
-	log_foreign(&t, line->p, line->n < 120 ? line->n : 120);
+	log_foreign(&t, line->p, line->n < BAD_MAX ? line->n : BAD_MAX);
 	if (line->size > LINE_MAX_SIZE)
 		log_line(LOG_ERROR,
 			 "a line of %" PRIu64 " bytes is too long, not "
@@ -108,71 +79,44 @@ void report_bad_line(const struct report *r)
 			 beginning);
 }
 
-/* Append what stands in the line at a path of keys, if it has it. */
-static void put_found(struct text *t, const struct report *r,
-		      const char *before, const char *const *path)
+/* What the service says of itself: errors, and once a minute a warning. Most
+ * objects are done with at once, in streams without tweets too. */
+static void log_notice(const struct line *line, struct moment now)
 {
-	struct json_value v;
-
-	if (!json_find((const char *)r->session->line.p, path, &v))
-		return;
-	text_str(t, before);
-	log_foreign(t, v.p, v.n);
-}
-
-void report_warning(const struct report *r, struct moment now)
-{
-	static const char *const code[] = { "warning", "code", NULL };
-	static const char *const full[] = { "warning", "percent_full", NULL };
-	static uint64_t last;
-	char a[64], b[16];
-	struct text t;
-
-	if (last != 0 && now.ms - last < 60000)
-		return;
-	last = now.ms;
-	text_init(&t, a, sizeof a);
-	put_found(&t, r, "", code);
-	text_init(&t, b, sizeof b);
-	put_found(&t, r, "", full);
-	log_line(LOG_INFO,
-		 "the server warns: %s, its queue for us is %s%% full", a, b);
-}
-
-void report_errors(const struct report *r)
-{
-	static const char *const parts[][3] = {
-		{ "errors", "title", NULL },
-		{ "errors", "detail", NULL },
-		{ "errors", "code", NULL }, /* of v1.1 */
-		{ "errors", "message", NULL },
-		{ "error", NULL, NULL }, /* of others */
+	static const struct {
+		enum json_class class;
+		const char *path[3], *after;
+	} parts[] = {
+		{ JSON_WARNING, { "warning", "code" }, "" },
+		{ JSON_WARNING, { "warning", "percent_full" }, "% full" },
+		{ JSON_OTHER, { "errors", "title" }, "" },
+		{ JSON_OTHER, { "errors", "detail" }, "" },
+		{ JSON_OTHER, { "errors", "code" }, "" }, /* of v1.1 */
+		{ JSON_OTHER, { "errors", "message" }, "" },
+		{ JSON_OTHER, { "error" }, "" }, /* of others */
 	};
+	static uint64_t next_warning;
+	bool warning = line->class == JSON_WARNING;
+	struct json_value v;
 	char said[640];
 	struct text t;
-	const struct line *line = &r->session->line;
 	size_t i;
 
-	/* Most objects are done with here, in streams without tweets too. */
-	if (line->n > ERRORS_MAX ||
-	    memmem(line->p, line->n, "\"error", 6) == NULL)
+	if (line->n > NOTICE_MAX || (warning && now.ms < next_warning) ||
+	    (!warning && memmem(line->p, line->n, "\"error", 6) == NULL))
 		return;
+	next_warning = warning ? now.ms + MINUTE : next_warning;
 	text_init(&t, said, sizeof said);
-	for (i = 0; i < sizeof parts / sizeof parts[0]; i++)
-		put_found(&t, r, t.n > 0 ? ": " : "", parts[i]);
+	for (i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+		if (parts[i].class != line->class ||
+		    !json_find((const char *)line->p, parts[i].path, &v))
+			continue;
+		text_str(&t, t.n > 0 ? ": " : "");
+		log_foreign(&t, v.p, v.n);
+		text_str(&t, parts[i].after);
+	}
 	if (t.n > 0)
 		log_line(LOG_INFO, "the service says: %s", said);
-}
-
-/* The first kilobyte of what the server said. */
-static void put_excerpt(struct text *t, const struct session *s)
-{
-	size_t n = s->excerpt_n;
-
-	while (n > 0 && (unsigned char)s->excerpt[n - 1] <= ' ')
-		n--;
-	text_str(t, n > 0 ? ": " : "");
-	log_foreign(t, s->excerpt, n);
 }
 
 /* What usually helps. */
@@ -184,6 +128,7 @@ static const char *advice(int status, const struct request *r)
 		[AUTH_BASIC] = "check user and password",
 		[AUTH_NONE] = "it wants credentials: see --auth",
 	};
+	/* a status, or all others of its hundred */
 	static const struct {
 		int status;
 		const char *text;
@@ -200,6 +145,8 @@ static const char *advice(int status, const struct request *r)
 		{ 410, "this endpoint is gone" },
 		{ 413, "a list is longer than this account may use" },
 		{ 416, "this account may not use one of the parameters" },
+		{ 2, "a success, but no stream" },
+		{ 3, "redirects are not followed, because of the credentials" },
 	};
 	size_t i;
 
@@ -209,40 +156,43 @@ static const char *advice(int status, const struct request *r)
 	    strcmp(r->url.host, "stream.twitter.com") == 0)
 		return "Twitter has given this endpoint up; X's own is --v2";
 	for (i = 0; i < sizeof list / sizeof list[0]; i++)
-		if (list[i].status == status)
+		if (list[i].status == status || list[i].status == status / 100)
 			return list[i].text;
-	if (status < 300)
-		return "a success, but no stream";
-	return status < 400 ? "redirects are not followed, because of the "
-			      "credentials"
-			    : "see what the server says";
+	return "see what the server says";
 }
 
-static void put_status(struct text *t, const struct report *r,
-		       struct moment now)
+/* What the server said of it, but for white space behind. */
+static void put_said(struct text *t, const struct session *s)
 {
-	const struct session *s = r->session;
-	uint64_t here = now.unix_ms / 1000;
-	uint64_t there = s->head.date;
-	uint64_t skew = here > there ? here - there : there - here;
+	size_t n = s->excerpt_n;
 
-	log_put(t, "HTTP status %d", s->head.status);
-	if (s->head.field[HTTP_LOCATION].n > 0) {
-		text_str(t, " to ");
-		put_value(t, s->head.field[HTTP_LOCATION]);
-	}
-	put_excerpt(t, s);
+	while (n > 0 && (unsigned char)s->excerpt[n - 1] <= ' ')
+		n--;
+	text_str(t, n > 0 ? ": " : "");
+	log_foreign(t, s->excerpt, n);
+}
+
+static void put_status(struct text *t, const struct session *s,
+		       const struct request *r, struct moment now)
+{
+	const struct http_head *h = &s->head;
+	uint64_t here = now.unix_ms / 1000;
+	uint64_t skew = here > h->date ? here - h->date : h->date - here;
+
+	log_put(t, "HTTP status %d", h->status);
+	put_value(t, " to ", h->field[HTTP_LOCATION]);
+	put_said(t, s);
 	if (s->verdict == BACKOFF_FATAL)
-		log_put(t, " - %s", advice(s->head.status, r->request));
-	if (s->head.status == 401 && there != 0 && skew > SKEW)
+		log_put(t, " - %s", advice(h->status, r));
+	if (h->status == 401 && h->date != 0 && skew > SKEW)
 		log_put(t,
 			" - the clock here is %" PRIu64 " seconds %s of the "
 			"server's: set it, signatures need it",
-			skew, here > there ? "ahead" : "behind");
+			skew, here > h->date ? "ahead" : "behind");
 }
 
-/* A disconnect message: its code, what Twitter's documentation says of it, and
- * the server's own reason. */
+/* A disconnect message's code, what Twitter's documentation says of it, and the
+ * server's own reason. */
 static void put_disconnect(struct text *t, const struct session *s)
 {
 	static const char *const meaning[] = {
@@ -261,91 +211,79 @@ static void put_disconnect(struct text *t, const struct session *s)
 		"the server had too much to do and shed load",
 	};
 
-	log_put(t, "the server sent a disconnect message, code %" PRIu64,
-		s->code);
+	log_put(t, ", code %" PRIu64, s->code);
 	if (s->code > 0 && s->code < sizeof meaning / sizeof meaning[0])
 		log_put(t, " (%s)", meaning[s->code]);
-	text_str(t, s->said_n > 0 ? ": " : "");
-	log_foreign(t, s->said, s->said_n);
+	put_said(t, s);
 }
 
 /* Why the connection ended, in full. */
-static void put_cause(struct text *t, const struct report *r, struct moment now)
+static void put_cause(struct text *t, const struct session *s,
+		      const struct request *r, const struct net *n,
+		      struct moment now)
 {
-	const struct session *s = r->session;
-
-	switch (s->cause) {
-	case CAUSE_NETWORK:
-	case CAUSE_CERTIFICATE:
-	case CAUSE_DATES:
-	case CAUSE_LOCAL:
-	case CAUSE_PROXY:
-		text_str(t, r->net->error);
-		break;
-	case CAUSE_PROTOCOL:
-		log_put(t, "the response breaks the protocol: %s%s",
-			s->http_error, s->head.refused.n > 0 ? ": " : "");
-		put_value(t, s->head.refused);
-		break;
-	case CAUSE_STATUS:
-		put_status(t, r, now);
-		break;
-	case CAUSE_DISCONNECT:
-		put_disconnect(t, s);
-		break;
-	case CAUSE_TIMEOUT:
+	if (s->cause >= CAUSE_NETWORK && s->cause <= CAUSE_PROXY)
+		text_str(t, n->error);
+	else if (s->cause == CAUSE_STATUS)
+		put_status(t, s, r, now);
+	else if (s->cause == CAUSE_TIMEOUT)
 		log_put(t, "no response within %" PRIu64 " seconds (%s)",
-			s->patience / 1000, net_phase_text(r->net->phase));
-		break;
-	case CAUSE_NONE:
-	case CAUSE_NO_RESPONSE:
-	case CAUSE_EOF:
-	case CAUSE_CUT:
-	case CAUSE_STALL:
-	case CAUSE_LIMIT_LINE:
-	case CAUSE_UPSTREAM:
-	case CAUSE_COUNT:
-	case CAUSE_DURATION:
-	case CAUSE_STOPPED:
-	case CAUSES:
+			s->patience / 1000, net_phase_text(n->phase));
+	else
 		text_str(t, cause_text(s->cause));
+	if (s->cause == CAUSE_PROTOCOL) {
+		log_put(t, ": %s", s->http_error);
+		put_value(t, ": ", s->head.refused);
 	}
+	if (s->cause == CAUSE_DISCONNECT)
+		put_disconnect(t, s);
+	if (s->cut > 0)
+		log_put(t,
+			" (%" PRIu64 " byte%s of a message came and are not "
+			"written)",
+			s->cut, s->cut == 1 ? "" : "s");
+	if (s->resume_refused && s->gap.resumed)
+		text_str(t, " (perhaps what --resume asked for; the next "
+			    "request goes without)");
 }
 
-/* For -v: what there was to agree on. */
-static void log_handshake(const struct tls *t)
+/* An attempt is over: why, what the server said, what is done now. */
+static void log_ended(const struct session *s, const struct request *r,
+		      const struct net *n, struct moment now)
 {
-	log_line(LOG_DEBUG,
-		 "TLS 1.2 was offered with ECDHE and AES-GCM or "
-		 "ChaCha20-Poly1305; %zu bytes of handshake came; %zu "
-		 "authorities are trusted",
-		 t->handshake, t->nanchors);
-}
-
-void report_ended(const struct report *r, struct moment now)
-{
-	const struct session *s = r->session;
 	char why[1800];
 	struct text t;
 
 	text_init(&t, why, sizeof why);
-	put_cause(&t, r, now);
-	if (s->cut > 0) {
-		text_str(&t, " (");
-		text_u64(&t, s->cut);
-		text_str(&t, s->cut == 1 ? " byte" : " bytes");
-		text_str(&t, " of a message came and are not written)");
-	}
-	if (s->resume_refused && s->gap.resumed)
-		text_str(&t, " (perhaps what --resume asked for; the next "
-			     "request goes without)");
-	if (r->net->phase == NET_FAILED && r->net->tls.error != 0)
-		log_handshake(&r->net->tls);
+	put_cause(&t, s, r, n, now);
+	if (n->phase == NET_FAILED && n->tls.error != 0)
+		log_line(LOG_DEBUG,
+			 "TLS 1.2 was offered with ECDHE and AES-GCM or "
+			 "ChaCha20-Poly1305; %zu bytes of handshake came; %zu "
+			 "authorities are trusted",
+			 n->tls.handshake, n->tls.nanchors);
 	if (s->verdict == BACKOFF_COMPLETE)
 		log_line(LOG_DEBUG, "done: %s", why);
 	else if (s->verdict == BACKOFF_FATAL)
-		log_line(LOG_ERROR, "%s: %s", r->request->url.host, why);
+		log_line(LOG_ERROR, "%s: %s", r->url.host, why);
 	else
-		log_line(LOG_INFO, "%s: %s; next attempt in %g s",
-			 r->request->url.host, why, seconds(s->wait));
+		log_line(LOG_INFO, "%s: %s; next attempt in %g s", r->url.host,
+			 why, (double)s->wait / 1000);
+}
+
+void report_event(enum session_event e, const struct session *s,
+		  const struct request *r, const struct net *n,
+		  struct moment now)
+{
+	if (e == SESSION_MESSAGE &&
+	    (s->line.class == JSON_WARNING || s->line.class == JSON_OTHER))
+		log_notice(&s->line, now);
+	else if (e == SESSION_OPENED)
+		log_opened(s, r, n);
+	else if (e == SESSION_RESUMED)
+		coverage_gap(LOG_INFO, "", &s->gap);
+	else if (e == SESSION_BAD_LINE)
+		log_bad_line(s);
+	else if (e == SESSION_ENDED)
+		log_ended(s, r, n, now);
 }

@@ -1,8 +1,6 @@
 /* The whole session, without a system call: what has come and how late it is
- * go in, what is to be done comes out. Years of reconnects run in a test.
- *
- * Times are those of struct moment; what is kept is its ms, but where a time is
- * told to people. */
+ * go in, what is to be done comes out. Years of reconnects run in a test. Times
+ * that are kept are the ms of struct moment, but for those told to people. */
 #ifndef SESSION_H
 #define SESSION_H
 
@@ -13,8 +11,7 @@
 #include "resume.h"
 #include "withheld.h"
 
-#define SESSION_EXCERPT 1024   /* bytes of an error's body that are kept */
-#define SESSION_SAID 256       /* bytes of a disconnect message's reason */
+#define SESSION_EXCERPT 1024   /* bytes of what the server says of an end */
 #define SESSION_GAPS 100       /* the longest ones that are remembered */
 #define SESSION_ATTEMPT 30000u /* ms to connect; for a head at least */
 
@@ -36,25 +33,26 @@ enum session_phase {
 	SESSION_OVER /* nothing more is to be done */
 };
 
-/* Why a connection ended, or was not had. */
+/* Why a connection ended, or was not had: session.c has a table of them. Of
+ * those up to PROXY net knows more. */
 enum cause {
 	CAUSE_NONE,
-	CAUSE_NETWORK,     /* names, TCP, TLS: net knows more */
-	CAUSE_CERTIFICATE, /* the same */
-	CAUSE_DATES,       /* the same: its dates and the clock here differ */
-	CAUSE_LOCAL,       /* the same; no other attempt is of use */
-	CAUSE_PROXY,       /* the same: a proxy refused, as always it will */
-	CAUSE_NO_RESPONSE, /* the connection ended before a head was whole */
-	CAUSE_TIMEOUT,     /* the attempt took too long */
-	CAUSE_PROTOCOL,    /* see http_error */
-	CAUSE_STATUS,      /* see head.status and excerpt */
-	CAUSE_EOF,         /* the body ended as announced */
-	CAUSE_CUT,         /* the body was cut */
+	CAUSE_NETWORK,
+	CAUSE_CERTIFICATE,
+	CAUSE_DATES, /* the certificate's, and the clock here */
+	CAUSE_LOCAL, /* no other attempt is of use */
+	CAUSE_PROXY, /* it refused, as always it will */
+	CAUSE_NO_RESPONSE,
+	CAUSE_TIMEOUT,
+	CAUSE_PROTOCOL, /* see http_error */
+	CAUSE_STATUS,   /* see head.status and excerpt */
+	CAUSE_EOF,      /* the body ended as announced */
+	CAUSE_CUT,
 	CAUSE_STALL,
-	CAUSE_DISCONNECT, /* see code */
-	CAUSE_LIMIT_LINE, /* the stream said: too many connections */
-	CAUSE_UPSTREAM,   /* v2: disconnected for operational reasons */
-	CAUSE_COUNT,      /* as many tweets as were wanted */
+	CAUSE_DISCONNECT, /* see code and excerpt */
+	CAUSE_LIMIT_LINE,
+	CAUSE_UPSTREAM, /* v2: disconnected for operational reasons */
+	CAUSE_COUNT,
 	CAUSE_DURATION,
 	CAUSE_STOPPED, /* by the caller */
 	CAUSES
@@ -76,11 +74,11 @@ struct session_gap {
 	bool upper_bound; /* it began in a pause, nobody knows when */
 };
 
-/* What the run covers, in ms: run = covered + gaps + before. */
+/* What the run covers, in ms: run = covered + gap_ms + before. An open gap
+ * counts, up to now. */
 struct session_coverage {
-	uint64_t run, covered, before, gap_ms;
-	uint64_t gaps;           /* the open one included, as in gap_ms */
-	struct session_gap open; /* so far; its cause is NONE if none is */
+	uint64_t run, covered, before, gap_ms, gaps;
+	struct session_gap longest[SESSION_GAPS]; /* as many as there were */
 };
 
 enum session_event {
@@ -96,18 +94,14 @@ enum session_event {
 struct session {
 	struct session_config config;
 	enum session_phase phase;
-	uint64_t started; /* the whole run */
-	uint64_t started_unix_ms;
-	uint64_t due;       /* of the wait's end, or of the attempt's */
-	uint64_t patience;  /* ms that this part of the attempt has */
-	uint64_t first;     /* when the first stream began */
-	uint64_t last_byte; /* of a body */
-	uint64_t alive;     /* last_byte, or the end of a pause */
-	uint64_t over;      /* the end of the run, in SESSION_OVER */
-	bool paused;        /* a slow reader makes us wait */
-	bool behind;        /* since a pause the server may be ahead of us */
-	uint64_t behind_since, pause_end; /* of the first, of the last pause */
-	bool ever_opened, in_gap, ending;
+	uint64_t started, started_unix_ms, until; /* the whole run */
+	uint64_t due;      /* when this phase has lasted too long, or is over */
+	uint64_t patience; /* ms that it had at first */
+	uint64_t last_byte;    /* of a body */
+	uint64_t behind_since; /* a pause since which the server may be ahead of
+				* us; 0: it is not */
+	uint64_t pause_end;    /* of the last one */
+	bool in_gap, ending;
 	bool was_reset;      /* the last end was a wait for a limit's reset */
 	bool resume_refused; /* the next request does not ask */
 	struct http_head head;
@@ -117,19 +111,16 @@ struct session {
 	struct backoff backoff;
 	struct withheld withheld;
 	struct session_stats stats;
-	struct session_gap gap, longest[SESSION_GAPS]; /* gap: the last */
-	uint64_t gaps, gap_ms;     /* of gaps that are over */
-	bool has_lag, ever_lag;    /* lag, max_lag are known */
-	uint64_t lag, max_lag;     /* ms that tweets are old */
+	struct session_gap gap;         /* the last */
+	struct session_coverage covers; /* of gaps that are over */
+	int64_t lag, max_lag;      /* ms that tweets are old; -1: unknown */
 	uint64_t looked_at, looks; /* for it: when, how often then */
 	char excerpt[SESSION_EXCERPT];
 	size_t excerpt_n;
 	/* Of the last end: */
 	enum cause cause;
-	const char *http_error;  /* and head.refused */
-	uint64_t code;           /* of a disconnect message */
-	char said[SESSION_SAID]; /* its reason, raw */
-	size_t said_n;
+	const char *http_error; /* and head.refused */
+	uint64_t code;          /* of a disconnect message */
 	uint64_t cut; /* bytes of a message that came and are not written */
 	enum backoff_event verdict; /* FATAL and COMPLETE end the session */
 	uint64_t wait;              /* ms until the next attempt */

@@ -327,7 +327,7 @@ static void tell_test(void)
 	const struct session *s = &wheel.session;
 	uint64_t seconds = (loop_now().ms - s->started + 500) / 1000;
 
-	if (s->ever_opened) {
+	if (s->stats.connects > 0) {
 		printf("works: %llu tweets",
 		       (unsigned long long)s->stats.tweets);
 		if (request.get && s->stats.notices > 0)
@@ -356,7 +356,7 @@ int main(int argc, char **argv)
 	shut_in();
 	end = loop_run(&wheel);
 	loop_refused(&wheel);
-	if (end == LOOP_DONE && !wheel.session.ever_opened)
+	if (end == LOOP_DONE && wheel.session.stats.connects == 0)
 		log_line(LOG_ERROR, "there was no stream in all that time");
 	conclude(end);
 	loop_refused(&wheel);
@@ -369,6 +369,7 @@ int main(int argc, char **argv)
 		die_by(SIGPIPE);
 	if (end == LOOP_OUTPUT || wheel.coverage.report_failed)
 		return EXIT_OUTPUT;
-	return end == LOOP_FATAL || !wheel.session.ever_opened ? EXIT_FATAL
-							       : EXIT_DONE;
+	return end == LOOP_FATAL || wheel.session.stats.connects == 0
+		   ? EXIT_FATAL
+		   : EXIT_DONE;
 }

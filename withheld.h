@@ -14,21 +14,14 @@
 
 struct withheld {
 	uint64_t counter[WITHHELD_COUNTERS]; /* ascending */
-	size_t n;
-	uint64_t before_sum, before_max; /* of earlier connections */
-	uint64_t ambiguous;              /* notices that found no counter */
+	size_t n; /* of this connection: to be set to 0 when one begins */
+	/* Of all connections; sums stop at 2^64-1: */
+	uint64_t sum;       /* the estimate: of all counters' last values */
+	uint64_t min;       /* proven: of each connection's largest value */
+	uint64_t ambiguous; /* notices that found no counter */
 };
-
-/* A new connection: its counters begin anew. */
-void withheld_connect(struct withheld *w);
 
 /* A limit notice with this track value. */
 void withheld_notice(struct withheld *w, uint64_t track);
-
-/* The estimate: the sum of all counters' last values. Sums stop at 2^64-1. */
-uint64_t withheld_sum(const struct withheld *w);
-
-/* A proven lower bound: the sum of each connection's largest value. */
-uint64_t withheld_min(const struct withheld *w);
 
 #endif

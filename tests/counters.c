@@ -15,6 +15,7 @@ int main(int argc, char **argv)
 	struct coverage r = { .session = &s,
 			      .request = &request,
 			      .out = &out,
+			      .notices = &out,
 			      .report = "stdout",
 			      .direct = { 1, NOWAIT_FILE } };
 	uint64_t n = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
@@ -25,7 +26,7 @@ int main(int argc, char **argv)
 	session_init(&s, &config, (struct moment){ 1000, 1795000000000 });
 	s.stats.tweets = s.stats.notices = s.stats.malformed = n;
 	s.stats.keepalives = s.stats.bytes = s.stats.connects = n;
-	s.gaps = s.gap_ms = n;
+	s.covers.gaps = s.covers.gap_ms = n;
 	coverage_stats(&r, now);
 	coverage_write(&r, now);
 	return r.report_failed;

@@ -352,12 +352,12 @@ static void probe_withheld(void)
 	for (at = 0; at < size; at += 8) {
 		v = (uint64_t)number(at) << 32 | number(at + 4);
 		if (v == UINT64_MAX)
-			withheld_connect(&w);
+			w.n = 0;
 		else
 			withheld_notice(&w, v);
 	}
-	printf("%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", withheld_sum(&w),
-	       withheld_min(&w), w.ambiguous);
+	printf("%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", w.sum, w.min,
+	       w.ambiguous);
 }
 
 /* u: a URL. */

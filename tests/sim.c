@@ -1031,7 +1031,7 @@ static void judge_coverage(void)
 	struct session_coverage told = session_covers(&l->session, m);
 	uint64_t before;
 
-	now = l->session.over; /* the run is; it is written to the end since */
+	now = l->session.due; /* the run is; it is written to the end since */
 	before = (missed.any ? missed.first : now) - missed.started;
 	end_gap();
 	if (told.run != now - missed.started ||
