@@ -143,8 +143,7 @@ void coverage_log(const struct coverage *c, struct moment now)
 			 percent(sum, sum + s->stats.tweets));
 }
 
-/* A string of our own or of an option, which is UTF-8 without controls, as
- * JSON, without secrets. */
+/* A string, which is UTF-8, as JSON without secrets. */
 static void put_json(struct text *t, const struct request *r, const char *s)
 {
 	static char shown[REQUEST_BODY];
@@ -155,8 +154,10 @@ static void put_json(struct text *t, const struct request *r, const char *s)
 	secret_append(&r->secrets, &hidden, s, strlen(s), false);
 	text_str(t, "\"");
 	for (p = shown; *p != '\0'; p++) {
-		text_str(t, *p == '"' || *p == '\\' ? "\\" : "");
-		text_mem(t, p, 1);
+		if ((unsigned char)*p < ' ')
+			log_put(t, "\\u%04x", (unsigned)*p);
+		else
+			log_put(t, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
 	}
 	text_str(t, "\"");
 }
@@ -226,23 +227,23 @@ bool coverage_open(struct coverage *c, const char *file)
 	return c->direct.fd >= 0;
 }
 
-static bool write_all(const struct nowait *to, const char *p, size_t n)
+static bool write_all(const struct coverage *c, const char *p, size_t n)
 {
+	const bool replaces = c->direct.fd < 0;
+	struct nowait to = c->direct;
 	ssize_t k;
 
-	for (; n > 0 && (k = nowait_write(to, p, n)) > 0; p += k)
+	if (replaces) {
+		to.kind = NOWAIT_FILE;
+		to.fd = open(c->report_tmp, REPLACE, 0666);
+	}
+	if (to.fd < 0)
+		return false;
+	for (; n > 0 && (k = nowait_write(&to, p, n)) > 0; p += k)
 		n -= (size_t)k;
-	return n == 0;
-}
-
-static bool replace(const struct coverage *c, const char *p, size_t n)
-{
-	struct nowait to = { open(c->report_tmp, REPLACE, 0666), NOWAIT_FILE };
-	bool whole = to.fd >= 0 && write_all(&to, p, n);
-
-	if (to.fd >= 0 && close(to.fd) < 0)
-		whole = false;
-	return whole && rename(c->report_tmp, c->report) == 0;
+	if (replaces && (close(to.fd) < 0 || n > 0))
+		return false;
+	return n == 0 && (!replaces || rename(c->report_tmp, c->report) == 0);
 }
 
 void coverage_write(struct coverage *c, struct moment now)
@@ -260,9 +261,7 @@ void coverage_write(struct coverage *c, struct moment now)
 		put_json(&t, c->request, c->ended);
 	text_str(&t, c->ended != NULL ? "}\n" : "null}\n");
 	errno = EFBIG;
-	c->report_failed =
-	    t.full || !(c->direct.fd < 0 ? replace(c, t.p, t.n)
-					 : write_all(&c->direct, t.p, t.n));
+	c->report_failed = t.full || !write_all(c, t.p, t.n);
 	if (c->report_failed)
 		log_line(LOG_ERROR, "--report: %s: %s", c->report,
 			 strerror(errno));

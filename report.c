@@ -11,61 +11,62 @@
 #define NOTICE_MAX 4096u /* of an object that may tell something */
 #define MINUTE 60000u
 
+/* Foreign bytes as a string that may be logged, in a static buffer; at most so
+ * many. */
+static const char *shown(const void *p, size_t n, size_t most)
+{
+	static char buf[512];
+	struct text t;
+
+	text_init(&t, buf, sizeof buf);
+	log_foreign(&t, p, n < most ? n : most);
+	return buf;
+}
+
 void report_head(const char *mark, const char *p, size_t n)
 {
 	const char *line;
-	char shown[512];
-	struct text t;
 	size_t size;
 
-	while ((line = request_next_line(&p, &n, &size)) != NULL) {
-		text_init(&t, shown, sizeof shown);
-		log_foreign(&t, line, size);
+	while ((line = request_next_line(&p, &n, &size)) != NULL)
 		if (size > 0)
-			log_line(LOG_DEBUG, "%s %s", mark, shown);
-	}
+			log_line(LOG_DEBUG, "%s %s", mark,
+				 shown(line, size, SIZE_MAX));
 }
 
 static void put_value(struct text *t, const char *before, struct http_value v)
 {
-	text_str(t, v.n > 0 ? before : "");
-	log_foreign(t, v.p, v.n < VALUE_MAX ? v.n : VALUE_MAX);
+	if (v.n > 0)
+		log_put(t, "%s%s", before, shown(v.p, v.n, VALUE_MAX));
 }
 
 static void log_opened(const struct session *s, const struct request *r,
 		       const struct net *n)
 {
 	static bool told;
-	char type[4 * VALUE_MAX];
-	struct text t;
+	struct http_value type = s->head.field[HTTP_CONTENT_TYPE];
 
 	log_line(LOG_INFO, "connected to %s (%s%s%s)", r->url.host, n->peer,
 		 r->url.tls ? ", TLS 1.2 " : "",
 		 r->url.tls ? tls_suite(&n->tls) : "");
 	report_head("<", s->head.bytes, s->head.n);
-	if (told || !s->head.other_type)
-		return;
-	told = true;
-	text_init(&t, type, sizeof type);
-	put_value(&t, "", s->head.field[HTTP_CONTENT_TYPE]);
-	log_line(LOG_INFO,
-		 "the response is %s, not lines of JSON; this may help: "
-		 "-H 'Accept: application/json'",
-		 type);
+	if (!told && s->head.other_type)
+		log_line(LOG_INFO,
+			 "the response is %s, not lines of JSON; this may "
+			 "help: -H 'Accept: application/json'",
+			 shown(type.p, type.n, VALUE_MAX));
+	told = told || s->head.other_type;
 }
 
 static void log_bad_line(const struct session *s)
 {
 	const struct line *line = &s->line;
-	char beginning[256];
-	struct text t;
+	const char *beginning = shown(line->p, line->n, BAD_MAX);
 
 	/* a web page: that it is one has been told, but for -q */
 	if (log_shows(LOG_INFO) && s->head.other_type &&
 	    s->stats.tweets + s->stats.notices == 0)
 		return;
-	text_init(&t, beginning, sizeof beginning);
-	log_foreign(&t, line->p, line->n < BAD_MAX ? line->n : BAD_MAX);
 	if (line->size > LINE_MAX_SIZE)
 		log_line(LOG_ERROR,
 			 "a line of %" PRIu64 " bytes is too long, not "

@@ -48,13 +48,6 @@ static const struct {
 	[CAUSE_STOPPED] = { WANTED, BACKOFF_COMPLETE, "stopped" },
 };
 
-/* After these, what has been received is still taken; after others it was not
- * asked for, or cannot be told apart any more. */
-static bool reads_on(enum cause c)
-{
-	return causes[c].rank == ENDED || causes[c].rank == WANTED;
-}
-
 const char *cause_text(enum cause c)
 {
 	return causes[c].text;
@@ -114,11 +107,10 @@ void session_end(struct session *s, enum cause cause)
 
 const char *session_resume(struct session *s, struct moment now)
 {
-	const char *value =
-	    s->resume_refused
-		? NULL
-		: resume_value(s->config.resume, now.ms - s->gap.start);
+	const char *value = NULL;
 
+	if (!s->resume_refused)
+		value = resume_value(s->config.resume, now.ms - s->gap.start);
 	s->gap.resumed = value != NULL;
 	return value;
 }
@@ -357,16 +349,6 @@ static uint64_t number(const struct session *s, const char *outer,
 	return n;
 }
 
-static void take_disconnect(struct session *s)
-{
-	struct json_value reason = value(s, "disconnect", "reason");
-
-	s->code = number(s, "disconnect", "code");
-	s->excerpt_n = 0;
-	keep(s, reason.p, reason.n);
-	session_end(s, CAUSE_DISCONNECT);
-}
-
 static bool ends_with(struct json_value v, const char *end)
 {
 	size_t n = strlen(end);
@@ -390,15 +372,19 @@ static void take_errors(struct session *s)
 /* What a notice means beside being handed on. */
 static void take_meaning(struct session *s)
 {
-	uint64_t track;
+	struct json_value reason;
 
-	if (s->line.class == JSON_DISCONNECT)
-		take_disconnect(s);
-	else if (s->line.class == JSON_OTHER && s->config.v2)
+	if (s->line.class == JSON_LIMIT) {
+		withheld_notice(&s->withheld, number(s, "limit", "track"));
+	} else if (s->line.class == JSON_OTHER && s->config.v2) {
 		take_errors(s);
-	else if (s->line.class == JSON_LIMIT &&
-		 (track = number(s, "limit", "track")) > 0)
-		withheld_notice(&s->withheld, track);
+	} else if (s->line.class == JSON_DISCONNECT) {
+		reason = value(s, "disconnect", "reason");
+		s->code = number(s, "disconnect", "code");
+		s->excerpt_n = 0;
+		keep(s, reason.p, reason.n);
+		session_end(s, CAUSE_DISCONNECT);
+	}
 }
 
 /* How old the tweet was when it came, from the time that its id holds. Of many
@@ -425,15 +411,15 @@ static enum session_event take_message(struct session *s, struct moment now)
 {
 	if (s->config.resume != NULL)
 		resume_take(s->config.resume, (const char *)s->line.p);
-	if (s->line.class != JSON_TWEET) {
+	if (s->line.class == JSON_TWEET) {
+		take_lag(s, now);
+		if (++s->stats.tweets == s->config.count)
+			session_end(s, CAUSE_COUNT);
+	} else {
 		s->stats.notices++;
 		s->stats.deletes += s->line.class == JSON_DELETE;
 		take_meaning(s);
-		return SESSION_MESSAGE;
 	}
-	take_lag(s, now);
-	if (++s->stats.tweets == s->config.count)
-		session_end(s, CAUSE_COUNT);
 	return SESSION_MESSAGE;
 }
 
@@ -522,12 +508,15 @@ static enum session_event read_body(struct session *s, struct moment now,
 enum session_event session_next(struct session *s, struct moment now,
 				const unsigned char *in, size_t n, size_t *used)
 {
-	bool stop = s->ending && !reads_on(s->cause);
-	bool last = s->ending && (stop || n == 0);
+	/* Else what has come was not asked for, or cannot be told apart any
+	 * more. */
+	int rank = causes[s->cause].rank;
+	bool reads_on = !s->ending || rank == ENDED || rank == WANTED;
+	bool last = s->ending && (!reads_on || n == 0);
 	enum session_event e = SESSION_MORE;
 
 	*used = 0;
-	if (s->phase == SESSION_BODY && !stop && lines_pending(&s->lines))
+	if (s->phase == SESSION_BODY && reads_on && lines_pending(&s->lines))
 		e = take_line(s, now,
 			      lines_next(&s->lines, in, 0, used, &s->line));
 	else if (s->phase == SESSION_BODY && last && !lines_pending(&s->lines))
