@@ -53,12 +53,12 @@ const char *cause_text(enum cause c)
 	return causes[c].text;
 }
 
-static uint64_t later(uint64_t a, uint64_t b)
+static uint64_t larger(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
 }
 
-static uint64_t after(struct moment now, uint64_t ms)
+static uint64_t plus(struct moment now, uint64_t ms)
 {
 	return ms < UINT64_MAX - now.ms ? now.ms + ms : UINT64_MAX;
 }
@@ -68,7 +68,7 @@ static void begin_phase(struct session *s, enum session_phase phase,
 {
 	s->phase = phase;
 	s->patience = ms;
-	s->due = after(now, ms);
+	s->due = plus(now, ms);
 }
 
 void session_init(struct session *s, const struct session_config *config,
@@ -80,7 +80,7 @@ void session_init(struct session *s, const struct session_config *config,
 	s->started = now.ms;
 	s->started_unix_ms = now.unix_ms;
 	s->until =
-	    after(now, config->duration > 0 ? config->duration : UINT64_MAX);
+	    plus(now, config->duration > 0 ? config->duration : UINT64_MAX);
 	s->lag = s->max_lag = -1;
 	begin_phase(s, SESSION_WAIT, 0, now);
 }
@@ -217,7 +217,7 @@ static uint64_t next_wait(struct session *s, struct moment now)
 	const struct http_head *h = &s->head;
 	int status = s->cause == CAUSE_STATUS ? h->status : 0;
 	uint64_t reset = until(s, now, h->limit_reset), wait = 0;
-	uint64_t told = later(h->retry_after, until(s, now, h->retry_at));
+	uint64_t told = larger(h->retry_after, until(s, now, h->retry_at));
 	bool again = s->was_reset;
 
 	s->was_reset = s->config.v2 && status == 429 && h->limit_spent &&
@@ -225,11 +225,11 @@ static uint64_t next_wait(struct session *s, struct moment now)
 	if (!s->was_reset || again)
 		wait = backoff_next(&s->backoff, s->verdict, now.ms);
 	if (s->was_reset)
-		wait = later(wait, reset * 1000);
+		wait = larger(wait, reset * 1000);
 	if (status != 420 && status != 429 && status != 503)
 		return wait;
 	told = told < RETRY_AFTER_MAX ? told : RETRY_AFTER_MAX;
-	return later(wait, told * 1000);
+	return larger(wait, told * 1000);
 }
 
 static enum session_event finish(struct session *s, struct moment now)
@@ -250,7 +250,8 @@ static enum session_event finish(struct session *s, struct moment now)
 	over = s->verdict == BACKOFF_FATAL || s->verdict == BACKOFF_COMPLETE;
 	if (over)
 		end_gap(s, now);
-	begin_phase(s, over ? SESSION_OVER : SESSION_WAIT, s->wait, now);
+	s->phase = over ? SESSION_OVER : SESSION_WAIT;
+	s->due = now.ms + s->wait;
 	return SESSION_ENDED;
 }
 
@@ -274,7 +275,7 @@ enum session_event session_tick(struct session *s, struct moment now)
 
 void session_connected(struct session *s, struct moment now)
 {
-	begin_phase(s, SESSION_HEAD, later(s->config.stall, SESSION_ATTEMPT),
+	begin_phase(s, SESSION_HEAD, larger(s->config.stall, SESSION_ATTEMPT),
 		    now);
 	s->excerpt_n = 0;
 	http_head_init(&s->head);
@@ -282,7 +283,7 @@ void session_connected(struct session *s, struct moment now)
 
 void session_pause(struct session *s, bool paused, struct moment now)
 {
-	s->due = paused ? UINT64_MAX : after(now, s->config.stall);
+	s->due = paused ? UINT64_MAX : plus(now, s->config.stall);
 	if (!paused)
 		s->pause_end = now.ms;
 	else if (s->behind_since == 0)
@@ -328,8 +329,8 @@ static size_t keep(struct session *s, const void *p, size_t n)
 }
 
 /* The number or string at a path of keys in the line; n of 0 if it has none. */
-static struct json_value value(const struct session *s, const char *outer,
-			       const char *inner)
+static struct json_value value_at(const struct session *s, const char *outer,
+				  const char *inner)
 {
 	const char *const path[] = { outer, inner, NULL };
 	struct json_value v;
@@ -339,10 +340,10 @@ static struct json_value value(const struct session *s, const char *outer,
 }
 
 /* The same where it is a number, else 0. */
-static uint64_t number(const struct session *s, const char *outer,
-		       const char *inner)
+static uint64_t number_at(const struct session *s, const char *outer,
+			  const char *inner)
 {
-	struct json_value v = value(s, outer, inner);
+	struct json_value v = value_at(s, outer, inner);
 	uint64_t n = 0;
 
 	text_to_u64(v.p, v.n, UINT64_MAX, &n);
@@ -359,10 +360,10 @@ static bool ends_with(struct json_value v, const char *end)
 /* An errors object of v2. Its type's end is what X has not renamed. */
 static void take_errors(struct session *s)
 {
-	struct json_value type = value(s, "errors", "type");
+	struct json_value type = value_at(s, "errors", "type");
 
 	if (type.n == 0)
-		type = value(s, "type", NULL);
+		type = value_at(s, "type", NULL);
 	if (ends_with(type, "/operational-disconnect"))
 		session_end(s, CAUSE_UPSTREAM);
 	else if (ends_with(type, "/streaming-connection"))
@@ -375,12 +376,12 @@ static void take_meaning(struct session *s)
 	struct json_value reason;
 
 	if (s->line.class == JSON_LIMIT) {
-		withheld_notice(&s->withheld, number(s, "limit", "track"));
+		withheld_notice(&s->withheld, number_at(s, "limit", "track"));
 	} else if (s->line.class == JSON_OTHER && s->config.v2) {
 		take_errors(s);
 	} else if (s->line.class == JSON_DISCONNECT) {
-		reason = value(s, "disconnect", "reason");
-		s->code = number(s, "disconnect", "code");
+		reason = value_at(s, "disconnect", "reason");
+		s->code = number_at(s, "disconnect", "code");
 		s->excerpt_n = 0;
 		keep(s, reason.p, reason.n);
 		session_end(s, CAUSE_DISCONNECT);
@@ -397,13 +398,14 @@ static void take_lag(struct session *s, struct moment now)
 	s->looked_at = now.ms;
 	if (s->looks >= LAG_LOOKS)
 		return;
-	id = s->config.v2 ? number(s, "data", "id") : number(s, "id", NULL);
+	id = s->config.v2 ? number_at(s, "data", "id")
+			  : number_at(s, "id", NULL);
 	made = (id >> 22) + SNOWFLAKE;
 	/* no id is long ago, too */
 	if (made > now.unix_ms + AHEAD || made + BEHIND < now.unix_ms)
 		s->lag = -1;
 	else
-		s->lag = (int64_t)(later(now.unix_ms, made) - made);
+		s->lag = (int64_t)(larger(now.unix_ms, made) - made);
 	s->max_lag = s->lag > s->max_lag ? s->lag : s->max_lag;
 }
 
@@ -463,7 +465,7 @@ static enum session_event read_stream(struct session *s, struct moment now,
 	enum lines_event e;
 
 	s->last_byte = now.ms;
-	s->due = after(now, s->config.stall);
+	s->due = plus(now, s->config.stall);
 	if (now.ms - s->pause_end >= LEVEL)
 		s->behind_since = 0;
 	if (s->in_gap) {

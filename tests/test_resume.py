@@ -56,6 +56,15 @@ def test_length_of_a_value(tstream, size, sent):
     assert [len(q) for q in asked] == [0, int(sent)]
 
 
+def test_value_in_the_report(tstream):
+    """It came from outside: it may hold what JSON must escape."""
+    line = b'{"seq":"a\\u0001\\"\\\\\\u00e4"}'
+    _, asked, report = run(tstream, [stream([line])] * 2, "--resume",
+                           "since=seq", "-c", "2")
+    assert asked[1] == [("since", 'a\1"\\\u00e4')]
+    assert report["parameters"] == {"since": 'a\1"\\\u00e4'}
+
+
 @pytest.mark.parametrize("status", [b"400 Bad Request", b"403 Forbidden"])
 def test_refused_the_next_goes_without(tstream, status):
     one, two = stream([b'{"seq":1}']), stream([b'{"seq":2}'])
