@@ -8,7 +8,6 @@
 #define HOST_BYTES DIGITS "abcdefghijklmnopqrstuvwxyz-._"
 
 #define BAD_START "not an HTTP/1.0 or HTTP/1.1 response"
-#define BAD_SIZE "the chunk size is not a number"
 
 /* Of a field name (RFC 9110, 5.6.2): visible, but no delimiter. */
 static bool is_token(char c)
@@ -262,66 +261,61 @@ static const char *judge_fields(struct http_head *h)
 	return NULL;
 }
 
-/* "name: value", RFC 9112, section 5. */
+/* "name: value", RFC 9112, section 5. CRLF follows. */
 static const char *parse_field(struct http_head *h, const char *p, size_t n)
 {
 	struct http_value name = { p, 0 }, value;
-	size_t i;
 
 	if (*p == ' ' || *p == '\t')
 		return "a folded header line";
-	while (name.n < n && is_token(p[name.n]))
+	while (is_token(p[name.n]))
 		name.n++;
-	if (name.n == 0 || name.n == n || p[name.n] != ':')
+	if (name.n == 0 || p[name.n] != ':')
 		return "a header line without a proper name";
-	for (i = name.n + 1; i < n; i++)
-		if (((unsigned char)p[i] < ' ' && p[i] != '\t') || p[i] == 127)
-			return "a control character in a header";
-	for (i = name.n + 1; i < n && (p[i] == ' ' || p[i] == '\t'); i++)
-		;
-	while (n > i && (p[n - 1] == ' ' || p[n - 1] == '\t'))
-		n--;
-	value.p = p + i;
-	value.n = n - i;
+	value.p = p + name.n + 1;
+	value.p += strspn(value.p, " \t");
+	value.n = (size_t)(p + n - value.p);
+	while (value.n > 0 && strchr(" \t", value.p[value.n - 1]) != NULL)
+		value.n--;
 	return take_field(h, name, value);
 }
 
 /* The empty line has come. */
 static enum http_event end_head(struct http_head *h, const char **why)
 {
-	int interim = h->interim + 1;
-	size_t n = h->n;
-
 	*why = judge_fields(h);
 	if (*why != NULL)
 		return HTTP_ERROR;
 	if (h->status >= 200)
 		return HTTP_DONE;
-	http_head_init(h);
-	h->interim = interim;
-	h->n = h->line = n; /* so that the limit is one of all heads */
+	/* Another one follows. The limit is one of all heads. */
+	h->interim++;
+	h->status = 0;
+	h->length = 0;
+	memset(h->field, 0, sizeof h->field);
 	return HTTP_MORE;
 }
 
-/* The line bytes[line..n-1] is complete, its CRLF included. */
+/* The line bytes[line..n-1] is complete, its LF included. */
 static enum http_event end_line(struct http_head *h, const char **why)
 {
 	const char *p = h->bytes + h->line;
-	size_t n = h->n - h->line;
+	size_t n = h->n - h->line, i;
 
-	if (n < 2 || p[n - 2] != '\r' || memchr(p, '\0', n) != NULL ||
-	    memchr(p, '\r', n - 2) != NULL) {
-		*why = "a bare CR, LF or NUL in the head";
-		return HTTP_ERROR;
-	}
-	n -= 2;
+	if (n < 2 || p[n - 2] != '\r')
+		*why = "a bare LF in the head";
+	for (i = 0; i + 2 < n; i++)
+		if (((unsigned char)p[i] < ' ' && p[i] != '\t') || p[i] == 127)
+			*why = "a control character in a header";
 	h->line = h->n;
-	if (n == 0 && h->status != 0)
+	if (*why != NULL)
+		return HTTP_ERROR;
+	if (n == 2 && h->status != 0)
 		return end_head(h, why);
 	if (h->status != 0)
-		*why = parse_field(h, p, n);
-	else if (n > 0)
-		*why = parse_status(h, p, n);
+		*why = parse_field(h, p, n - 2);
+	else if (n > 2)
+		*why = parse_status(h, p, n - 2);
 	return *why == NULL ? HTTP_MORE : HTTP_ERROR;
 }
 
@@ -402,7 +396,7 @@ static const char *take_size(struct http_body *b, char c)
 		b->place = CHUNK_SIZE;
 	} else if (b->place == CHUNK_BEGIN ||
 		   (c != ';' && c != ' ' && c != '\t' && c != '\r')) {
-		return BAD_SIZE;
+		return "the chunk size is not a number";
 	} else {
 		b->place = c == ';' ? CHUNK_EXTENSION : CHUNK_SPACE;
 	}

@@ -84,28 +84,6 @@ static void put_head(const struct request *r, struct text *t)
 	}
 }
 
-/* The Authorization header's value, and the base string. */
-static void put_oauth(struct request *r, struct text *t, struct text *base,
-		      const char *nonce, uint64_t unix_time)
-{
-	struct param all[PARAMS_MAX];
-	char stamp[24], mac[OAUTH1_SIGNATURE + 1];
-	struct text time, signature;
-	struct oauth1_request sign = {
-		r->get ? "GET" : "POST", r->url.base, all,
-		r->nquery + r->nparams,  nonce,       stamp
-	};
-
-	text_init(&time, stamp, sizeof stamp);
-	text_u64(&time, unix_time);
-	memcpy(all, r->query, r->nquery * sizeof all[0]);
-	memcpy(all + r->nquery, r->params, r->nparams * sizeof all[0]);
-	text_init(&signature, mac, sizeof mac);
-	oauth1_sign(&r->oauth, &sign, base, &signature, t);
-	secret_set(&r->secrets, SECRET_SIGNATURE, mac, signature.n);
-	explicit_bzero(mac, sizeof mac);
-}
-
 void request_oauth1(struct request *r, const char *consumer_key,
 		    const char *consumer_secret, const char *token,
 		    const char *token_secret)
@@ -153,18 +131,34 @@ void request_basic(struct request *r, const char *user, const char *password)
 	explicit_bzero(pair, sizeof pair);
 }
 
+/* The Authorization header, and for OAuth the base string. */
 static void put_authorization(struct request *r, struct text *t,
 			      struct text *base, const char *nonce,
 			      uint64_t unix_time)
 {
+	struct param all[PARAMS_MAX];
+	char stamp[24], mac[OAUTH1_SIGNATURE + 1];
+	struct text time, signature;
+	const struct oauth1_request sign = {
+		r->get ? "GET" : "POST", r->url.base, all,
+		r->nquery + r->nparams,  nonce,       stamp
+	};
+
 	if (r->auth == AUTH_NONE)
 		return;
+	text_init(&time, stamp, sizeof stamp);
+	text_u64(&time, unix_time);
+	text_init(&signature, mac, sizeof mac);
+	memcpy(all, r->query, r->nquery * sizeof all[0]);
+	memcpy(all + r->nquery, r->params, r->nparams * sizeof all[0]);
 	text_str(t, "Authorization: ");
 	if (r->auth == AUTH_OAUTH1)
-		put_oauth(r, t, base, nonce, unix_time);
+		oauth1_sign(&r->oauth, &sign, base, &signature, t);
 	else
 		text_str(t, r->authorization);
 	text_str(t, "\r\n");
+	secret_set(&r->secrets, SECRET_SIGNATURE, mac, signature.n);
+	explicit_bzero(mac, sizeof mac);
 }
 
 bool request_build(struct request *r, const char *nonce, uint64_t unix_time)

@@ -221,9 +221,10 @@ static void put_rule(struct filter *f, const struct rule *r)
 static bool limit_calls(const struct sandbox_needs *needs)
 {
 	static struct filter f;
-	struct sigaction a = { .sa_flags = SA_SIGINFO };
+	struct sigaction a = { .sa_sigaction = on_refused,
+			       .sa_flags = SA_SIGINFO };
 	const enum who who = needs->names ? NAMES : STREAM;
-	struct program program;
+	struct program program = { 0, f.code };
 	size_t i;
 
 	put(&f, LOAD, AT_ARCH, 0, 0);
@@ -242,11 +243,9 @@ static bool limit_calls(const struct sandbox_needs *needs)
 			put_rule(&f, &rules[i]);
 	put_calls(&f, deadly, LENGTH(deadly), KILL);
 	put(&f, RETURN, TRAP, 0, 0);
-	a.sa_sigaction = on_refused;
 	if (f.n > LENGTH(f.code) || sigaction(SIGSYS, &a, NULL) < 0)
 		return false;
 	program.n = (unsigned short)f.n;
-	program.code = f.code;
 	return prctl(PR_SET_SECCOMP, MODE_FILTER, &program, 0, 0) == 0;
 }
 
