@@ -24,7 +24,7 @@ CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
 
 PURE = text secret sha1 oauth1 request http resume proxy json_scan lines \
 	withheld backoff session
-ROOMS = $(PURE) nowait keys log resolve tls roots net output report coverage loop sandbox \
+ROOMS = $(PURE) nowait keys log resolve tls roots net output files report coverage loop sandbox \
 	options tstream
 OBJS = $(ROOMS:%=build/%.o)
 HEADERS = $(wildcard *.h)
@@ -117,7 +117,7 @@ TEST_PACKAGES = python3-pytest python3-oauthlib python3-cryptography openssl \
 	python3-dnspython iproute2 util-linux python3-cryptography-vectors \
 	python3-pytest-timeout python3-pytest-xdist nodejs python3-yaml \
 	groff-base man-db zsh tinyproxy-bin squid zstd sqlite3 redis-tools s6 \
-	daemontools kcat systemd systemd-container
+	daemontools kcat logrotate systemd systemd-container
 # What tests/peer.py imports.
 DEMO_PACKAGES = python3 python3-oauthlib python3-cryptography
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -151,7 +151,7 @@ build/tests/unit: tests/unit.c $(TEST_ROOMS:%=build/tests/%.o)
 SIM_CALLS = ppoll poll clock_gettime resolve_ask resolve_read \
 	socket setsockopt getsockopt connect send recv close getentropy write \
 	ioctl
-SIM_ROOMS = $(PURE) nowait log resolve tls net output report coverage loop sandbox
+SIM_ROOMS = $(PURE) nowait log resolve tls net output files report coverage loop sandbox
 build/tests/tls.o build/tests/net.o build/tests/report.o build/tests/coverage.o \
 	build/tests/loop.o: \
 	HOST_INCLUDES = $(INCLUDES)
@@ -309,7 +309,8 @@ lint: tstream build/tests-ready
 	@echo "lint: clean"
 
 TEST_PROGRAMS = build/tests/probe build/tests/probe_portable build/tests/unit build/tests/sandbox \
-	build/tests/sim build/tests/lookup build/tests/counters build/tests/faults build/tests/tstream-fast
+	build/tests/sim build/tests/lookup build/tests/counters build/tests/faults \
+	build/tests/tstream-fast
 LEAVE_NOTHING = $(PYTHON) -B tests/leave_nothing.py
 PYTEST = $(LEAVE_NOTHING) $(PYTHON) -B -m pytest -q -p no:cacheprovider
 # Most tests wait for a clock; JOBS of them do so side by side (0: none).

@@ -16,7 +16,7 @@
 #define PATIENCE 5       /* ms that it is given */
 #define SAID 60000u      /* ms between two pauses that are told of */
 
-static volatile sig_atomic_t stop_signal, stop_count, stats_wanted;
+static volatile sig_atomic_t stop_signal, stop_count, stats_wanted, anew_wanted;
 
 static void on_stop(int number)
 {
@@ -30,7 +30,13 @@ static void on_stats(int number)
 	stats_wanted = 1;
 }
 
-void loop_signals(void)
+static void on_anew(int number)
+{
+	(void)number;
+	anew_wanted = 1;
+}
+
+void loop_signals(bool have_names)
 {
 	static const int stop[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction a = { .sa_handler = on_stop }, old;
@@ -44,6 +50,9 @@ void loop_signals(void)
 		if (sigaction(stop[i], NULL, &old) == 0 &&
 		    old.sa_handler != SIG_IGN)
 			sigaction(stop[i], &a, NULL);
+	a.sa_handler = on_anew; /* old is that of SIGHUP */
+	if (have_names && (old.sa_handler == SIG_IGN || !isatty(STDERR_FILENO)))
+		sigaction(SIGHUP, &a, NULL);
 	a.sa_handler = on_stats;
 	sigaction(SIGUSR1, &a, NULL);
 	a.sa_handler = SIG_IGN;
@@ -150,11 +159,11 @@ static bool deliver(struct loop *l, struct moment now)
 {
 	const struct line *line = &l->session.line;
 	bool tweet = line->class == JSON_TWEET;
-	struct output *o = !tweet && l->has_notices ? &l->notices : &l->out;
+	struct file *f = &l->files[!tweet && l->has_notices];
 
-	if (!l->config.discard && !output_line(o, line->p, line->n)) {
-		output_flush(o);
-		if (!output_line(o, line->p, line->n))
+	if (!l->config.discard && !file_line(f, line->p, line->n, now)) {
+		file_flush(f);
+		if (!file_line(f, line->p, line->n, now))
 			return false;
 	}
 	report_event(SESSION_MESSAGE, &l->session, l->request, &l->net, now);
@@ -261,11 +270,12 @@ static struct pollfd poll_output(const struct output *o)
 }
 
 /* A reader that is gone is noticed even when there is nothing to write. */
-static void flush(struct output *o, const struct pollfd *p)
+static void flush(struct file *f, const struct pollfd *p)
 {
-	if ((p->revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
-		o->error = EPIPE;
-	output_flush(o);
+	if (p->fd == f->out->to.fd &&
+	    (p->revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
+		f->out->error = EPIPE;
+	file_flush(f);
 }
 
 /* The reader has taken all: a pause that was told of is over. */
@@ -364,12 +374,12 @@ static enum loop_end give_up(struct loop *l)
 {
 	bool out = l->out.error != 0;
 	int error = out ? l->out.error : l->notices.error;
-	const char *s;
+	const char *s, *name = l->files[!out].pattern;
 	uint64_t lost;
 
 	l->out.lost += l->holding ? 1 : 0;
-	output_give_up(&l->out);
-	output_give_up(&l->notices);
+	file_give_up(&l->files[0]);
+	file_give_up(&l->files[1]);
 	lost = l->out.lost + l->notices.lost;
 	l->coverage.lost = lost;
 	s = lost == 1 ? " is" : "s are";
@@ -379,7 +389,7 @@ static enum loop_end give_up(struct loop *l)
 			 s);
 		return LOOP_ABANDONED;
 	}
-	if (out && (error == EPIPE || error == ECONNRESET)) {
+	if (out && name == NULL && (error == EPIPE || error == ECONNRESET)) {
 		log_line(LOG_INFO,
 			 "the reader of stdout has gone away: %" PRIu64
 			 " message%s lost",
@@ -388,7 +398,7 @@ static enum loop_end give_up(struct loop *l)
 	}
 	log_line(LOG_ERROR,
 		 "cannot write to %s: %s; %" PRIu64 " message%s lost",
-		 out ? "stdout" : l->notices_file, strerror(error), lost, s);
+		 name == NULL ? "stdout" : name, strerror(error), lost, s);
 	return LOOP_OUTPUT;
 }
 
@@ -412,12 +422,29 @@ static void begin(struct loop *l, struct moment now)
 	l->net.fd = -1;
 	l->next_stats = now.ms + stats_every(l);
 	l->next_live = l->config.live ? now.ms : UINT64_MAX;
+	l->files[0].out = &l->out;
+	l->files[1].out = &l->notices;
 	l->coverage.session = &l->session;
 	l->coverage.request = l->request;
 	l->coverage.out = &l->out;
 	l->coverage.notices = &l->notices;
 	session_init(&l->session, &l->config.session, now);
 	coverage_write(&l->coverage, now);
+}
+
+static void heed_signals(struct loop *l)
+{
+	size_t i;
+
+	for (i = 0; i < 2 && anew_wanted != 0; i++)
+		l->files[i].anew = l->files[i].pattern != NULL;
+	anew_wanted = 0;
+	if (stop_count == 0 || l->signal != 0)
+		return;
+	l->signal = stop_signal;
+	if (l->signal == SIGHUP && isatty(STDERR_FILENO))
+		log_line(LOG_INFO, "SIGHUP: the terminal has gone");
+	session_end(&l->session, CAUSE_STOPPED);
 }
 
 enum loop_end loop_run(struct loop *l)
@@ -428,14 +455,11 @@ enum loop_end loop_run(struct loop *l)
 
 	begin(l, now);
 	for (;;) {
-		if (stop_count > 0 && l->signal == 0) {
-			l->signal = stop_signal;
-			session_end(&l->session, CAUSE_STOPPED);
-		}
+		heed_signals(l);
 		before = l->net.progress;
 		turn(l, now);
-		flush(&l->out, &p[1]);
-		flush(&l->notices, &p[2]);
+		flush(&l->files[0], &p[1]);
+		flush(&l->files[1], &p[2]);
 		be_patient(l, l->net.progress != before, now);
 		if (l->out.error != 0 || l->notices.error != 0 ||
 		    (stop_count > 1 && !is_over(l)))

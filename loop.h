@@ -4,6 +4,7 @@
 #define LOOP_H
 
 #include "coverage.h"
+#include "files.h"
 #include "report.h"
 
 #include <time.h>
@@ -26,11 +27,11 @@ enum loop_end {
 struct loop {
 	struct loop_config config;
 	struct coverage coverage;
-	const char *notices_file;
 	struct session session;
 	struct net net;
 	struct request *request;
 	struct output out, notices;
+	struct file files[2]; /* of out and notices, if they have names */
 	bool has_notices;
 	size_t sent;      /* bytes of the request */
 	bool holding;     /* a message waits for room in the output */
@@ -42,11 +43,12 @@ struct loop {
 };
 
 /* Take over SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGPIPE, blocked but while the
- * loop waits. To be called once, at the start. */
-void loop_signals(void);
+ * loop waits. If files have names, SIGHUP opens them anew, unless it is to tell
+ * that the terminal has gone. To be called once, at the start. */
+void loop_signals(bool have_names);
 
 /* Run to the end. request, out, notices, net.tls's anchors, net.resolve,
- * config and notices_file are set; all else is zero. */
+ * config and files are set; all else is zero. */
 enum loop_end loop_run(struct loop *l);
 
 /* Say so if the kernel refused a call, here or to a look-up. */

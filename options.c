@@ -274,6 +274,8 @@ static const struct row {
 	  'k', WORD, .to.word = &set.keys_file },
 	{ "dry-run", NULL, "print what would be sent, and end", 0, FLAG,
 	  .to.flag = &set.dry_run },
+	{ "output", "FILE", "append to it, not stdout; %F in it: a file a day",
+	  'o', WORD, .to.word = &set.output_file },
 	{ "notices", "FILE", "append what is no tweet to it", 'n', WORD,
 	  .to.word = &set.notices_file },
 	{ "count", "N", "stop after N tweets", 'c', COUNT,

@@ -6,7 +6,8 @@
 #include "loop.h"
 
 struct options {
-	const char *keys_file, *notices_file, *ca_file, *report_file;
+	const char *keys_file, *output_file, *notices_file, *ca_file,
+	    *report_file;
 	uint64_t buffer; /* bytes */
 	bool test, quiet, verbose, dry_run;
 	struct proxy proxy; /* connect_n of 0: go direct */

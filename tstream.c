@@ -147,78 +147,71 @@ static void harden(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-struct place {
-	const char *what, *file; /* file: NULL if there is none */
-	const char *name;        /* of one that does not exist, in its folder */
-	struct stat st;          /* its own, or its folder's */
-};
+static char output_name[PATH_MAX], notices_name[PATH_MAX]; /* as of now */
 
-/* Is there a regular file, or may one be made? */
-static bool find_place(struct place *p)
+static void name_file(const char *option, const char *pattern, char *name)
 {
-	const char *slash = strrchr(p->file, '/');
-	char folder[PATH_MAX];
+	const char *why = NULL;
 
-	p->name = "";
-	if (stat(p->file, &p->st) == 0)
-		return S_ISREG(p->st.st_mode);
-	p->name = slash == NULL ? p->file : slash + 1;
-	snprintf(folder, sizeof folder, "%.*s.", (int)(p->name - p->file),
-		 p->file);
-	return stat(folder, &p->st) == 0;
+	if (pattern != NULL)
+		why = file_name(pattern, loop_now(), name);
+	if (why != NULL)
+		usage_error("%s: %s: %s", option, pattern, why);
 }
 
 /* Refuse to write to a file that is another of these as well, before any is
- * opened: the one would destroy what the other holds. */
+ * opened: the one would destroy what the other holds. Of -o and -n together
+ * one output is made. */
 static void refuse_same_file(void)
 {
-	struct place all[] = {
-		{ .what = "stdout" },
-		{ .what = "-n", .file = opt.notices_file },
-		{ .what = "--report", .file = opt.report_file },
-		{ .what = "--report's FILE.tmp",
-		  .file = opt.report_file ? wheel.coverage.report_tmp : NULL },
-		{ .what = "-k",
-		  .file = opt.keys_file ? opt.keys_file : "keys.yaml" },
+	const struct coverage *c = &wheel.coverage;
+	const struct {
+		const char *what, *file;
+	} all[] = {
+		{ "stdout", NULL },
+		{ "-o", opt.output_file ? output_name : "" },
+		{ "-n", opt.notices_file ? notices_name : "" },
+		{ "--report", c->report },
+		{ "--report's FILE.tmp", c->report_tmp },
+		{ "-k", opt.keys_file ? opt.keys_file : "keys.yaml" },
 	};
-	size_t i, j, n = 0;
+	size_t i, j;
 
-	all[0].name = "";
-	if (fstat(STDOUT_FILENO, &all[0].st) == 0 && S_ISREG(all[0].st.st_mode))
-		n = 1;
+	name_file("-o", opt.output_file, output_name);
+	name_file("-n", opt.notices_file, notices_name);
 	for (i = 1; i < sizeof all / sizeof all[0]; i++) {
-		if (all[i].file == NULL || !find_place(&all[i]))
-			continue;
-		for (j = 0; j < n; j++)
-			if (all[j].st.st_dev == all[i].st.st_dev &&
-			    all[j].st.st_ino == all[i].st.st_ino &&
-			    strcmp(all[j].name, all[i].name) == 0)
+		for (j = 0; *all[i].file != '\0' && j < i; j++) {
+			if (!file_same(all[j].file, all[i].file))
+				continue;
+			if (i != 2 || j != 1)
 				usage_error("%s and %s are the same file",
 					    all[j].what, all[i].what);
-		all[n++] = all[i];
+			opt.notices_file = NULL;
+		}
 	}
+}
+
+static void open_output(size_t i, const char *option, const char *pattern,
+			const char *name)
+{
+	struct output *const o = i == 0 ? &wheel.out : &wheel.notices;
+	const char *why = NULL;
+	int fd = STDOUT_FILENO;
+
+	if (pattern != NULL)
+		why = file_begin(&wheel.files[i], pattern, name, &fd);
+	if (why != NULL)
+		usage_error("%s: %s: %s", option, pattern, why);
+	if (!output_init(o, fd, opt.buffer))
+		usage_error("--buffer: there is no memory for it");
 }
 
 static void open_outputs(void)
 {
-	const char *file = opt.notices_file;
-	int fd;
-
-	if (!output_init(&wheel.out, STDOUT_FILENO, opt.buffer))
-		usage_error("--buffer: there is no memory for it");
-	if (file != NULL) {
-		fd = open(file,
-			  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-			      O_NONBLOCK | O_NOCTTY,
-			  0666);
-		if (fd < 0)
-			usage_error("-n: %s: %s", file,
-				    errno == ENXIO ? "nobody reads this FIFO"
-						   : strerror(errno));
-		if (!output_init(&wheel.notices, fd, opt.buffer))
-			usage_error("--buffer: there is no memory for it");
-		wheel.has_notices = true;
-	}
+	open_output(0, "-o", opt.output_file, output_name);
+	wheel.has_notices = opt.notices_file != NULL;
+	if (wheel.has_notices)
+		open_output(1, "-n", opt.notices_file, notices_name);
 	if (wheel.out.limit < opt.buffer)
 		log_line(LOG_INFO,
 			 "memory is short: at most %zu bytes are "
@@ -270,9 +263,10 @@ static void set_up(int argc, char **argv)
 	options_parse(&opt, &request, argc, argv);
 	wheel.net.proxy = opt.proxy.connect_n > 0 ? &opt.proxy : NULL;
 	/* a pipe's reader may write to the same terminal */
-	opt.loop.live = isatty(STDERR_FILENO) &&
-			fstat(STDOUT_FILENO, &out) == 0 &&
-			S_ISREG(out.st_mode) && !opt.quiet && !opt.test;
+	opt.loop.live =
+	    isatty(STDERR_FILENO) && !opt.quiet && !opt.test &&
+	    (opt.output_file != NULL ||
+	     (fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode)));
 	log_init(opt.quiet     ? LOG_ERROR
 		 : opt.verbose ? LOG_DEBUG
 			       : LOG_INFO,
@@ -297,7 +291,6 @@ static void set_up(int argc, char **argv)
 	open_outputs();
 	wheel.config = opt.loop;
 	wheel.request = &request;
-	wheel.notices_file = opt.notices_file;
 }
 
 /* What is not needed any more is given up. */
@@ -305,13 +298,22 @@ static void shut_in(void)
 {
 	const bool replaces =
 	    wheel.coverage.report[0] != '\0' && wheel.coverage.direct.fd < 0;
-	const struct sandbox_needs needs = {
+	const char *const files[SANDBOX_FILES] = {
+		replaces ? wheel.coverage.report : NULL,
+		opt.output_file,
+		opt.notices_file,
+	};
+	struct sandbox_needs needs = {
 		.port = wheel.net.proxy != NULL ? opt.proxy.url.port
 						: request.url.port,
-		.write = { replaces ? wheel.coverage.report : NULL },
 	};
-	struct sandbox s = sandbox_enter(&needs);
+	struct sandbox s;
+	size_t i, n = 0;
 
+	for (i = 0; i < SANDBOX_FILES; i++)
+		if (files[i] != NULL)
+			needs.write[n++] = files[i];
+	s = sandbox_enter(&needs);
 	if (!s.calls)
 		log_line(LOG_INFO, "system calls cannot be limited here");
 	if (s.landlock < 4)
@@ -352,7 +354,7 @@ int main(int argc, char **argv)
 	    !coverage_open(&wheel.coverage, opt.report_file))
 		usage_error("--report: %s: %s", opt.report_file,
 			    strerror(errno));
-	loop_signals();
+	loop_signals(opt.output_file != NULL || opt.notices_file != NULL);
 	shut_in();
 	end = loop_run(&wheel);
 	loop_refused(&wheel);

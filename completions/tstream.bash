@@ -9,7 +9,7 @@ _tstream() {
 		option=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	case $option in
-	-k | --keys | -n | --notices | --cafile | --report)
+	-k | --keys | -o | --output | -n | --notices | --cafile | --report)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	--auth)
 		mapfile -t COMPREPLY < <(compgen -W 'oauth1 bearer basic none' -- "$cur") ;;
@@ -20,8 +20,8 @@ _tstream() {
 		mapfile -t COMPREPLY < <(compgen -W 'all' -- "$cur") ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W '--track --follow --locations
-			--param --v2 --url --keys --dry-run --notices --count
-			--duration --test --report --stats --quiet --verbose --help
+			--param --v2 --url --keys --dry-run --output --notices
+			--count --duration --test --report --stats --quiet --verbose --help
 			--version --get --auth --header --resume --cafile --stall --tweet-key
 			--buffer --proxy' -- "$cur") ;;
 	esac

@@ -1016,7 +1016,6 @@ static void set_up(struct request *r, uint64_t days)
 	l->has_notices = chance(50);
 	l->request = r;
 	l->net.resolve.refused = -1;
-	l->notices_file = "notices";
 	l->config.session.tweet_key = "text";
 	l->config.session.stall = 90000;
 	l->config.session.duration = world_end;

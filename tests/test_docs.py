@@ -153,6 +153,10 @@ def test_each_example(shell, tmp_path, context, command):
         p = shell(command, server.url())
     assert p.returncode == 0, p.stderr
     out = (tmp_path / into[1]).read_text() if into else p.stdout
+    if "-o %F.ndjson" in command:
+        file, = tmp_path.glob("20*.ndjson")
+        assert out == "" and re.fullmatch(r"(\d\d-?){4}.ndjson", file.name)
+        out = file.read_text()
     if "--dry-run" in command or "--test" in command:
         assert out.count("\n") >= 1
     elif "jq" in command:

@@ -1,0 +1,210 @@
+#include "files.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINKS 40  /* that the kernel follows, path_resolution(7) */
+#define RETRY 60u /* s until another attempt at a file that did not open */
+
+const char *file_name(const char *pattern, struct moment now,
+		      char name[PATH_MAX])
+{
+	static const char known[] = "aAbBcCdDeFgGhHIjmMnprRStTuUVwWxXyYzZ%";
+	const time_t t = (time_t)(now.unix_ms / 1000);
+	const char *p;
+	struct tm tm;
+
+	for (p = pattern; (p = strchr(p, '%')) != NULL; p += 2) {
+		p += p[1] == 'E' || p[1] == 'O';
+		if (p[1] == '\0' || strchr(known, p[1]) == NULL)
+			return "a % that strftime does not know";
+	}
+	if (gmtime_r(&t, &tm) == NULL ||
+	    strftime(name, PATH_MAX, pattern, &tm) == 0)
+		return "the name is empty or too long";
+	return NULL;
+}
+
+/* Where a file is: itself, or its folder and the name that it will have. */
+struct place {
+	struct stat st;
+	char name[PATH_MAX];
+};
+
+static char *last_of(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	return slash == NULL ? path : slash + 1;
+}
+
+/* Links are followed to a file that is not there yet, too. Returns false if it
+ * cannot be a regular one. */
+static bool find(struct place *p, const char *file)
+{
+	char path[PATH_MAX], to[PATH_MAX], *last;
+	ssize_t n;
+	int i;
+
+	p->name[0] = '\0';
+	if ((file == NULL ? fstat(STDOUT_FILENO, &p->st)
+			  : stat(file, &p->st)) == 0)
+		return S_ISREG(p->st.st_mode);
+	if (file == NULL)
+		return false;
+	snprintf(path, sizeof path, "%s", file);
+	for (i = 0; i < LINKS; i++) {
+		n = readlink(path, to, sizeof to - 1);
+		if (n < 1)
+			break;
+		to[n] = '\0';
+		last = to[0] == '/' ? path : last_of(path);
+		snprintf(last, sizeof path - (size_t)(last - path), "%s", to);
+	}
+	last = last_of(path);
+	snprintf(p->name, sizeof p->name, "%s", last);
+	snprintf(last, sizeof path - (size_t)(last - path), ".");
+	return stat(path, &p->st) == 0;
+}
+
+bool file_same(const char *a, const char *b)
+{
+	struct place one, other;
+
+	return find(&one, a) && find(&other, b) &&
+	       one.st.st_dev == other.st.st_dev &&
+	       one.st.st_ino == other.st.st_ino &&
+	       strcmp(one.name, other.name) == 0;
+}
+
+static const char *why(void)
+{
+	return errno == ENXIO ? "nobody reads this FIFO" : strerror(errno);
+}
+
+/* A file that ends inside a line, because of a crash or a full disk, is given
+ * an LF. Returns false if that failed. */
+static bool mend(int fd, const char *name)
+{
+	char last = '\n';
+	int in;
+
+	if (lseek(fd, 0, SEEK_END) < 1)
+		return true;
+	in = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (in >= 0 && lseek(in, -1, SEEK_END) >= 0 && read(in, &last, 1) < 0)
+		last = '\n';
+	if (in >= 0)
+		close(in);
+	if (last == '\n')
+		return true;
+	log_line(LOG_INFO, "%s: its last line is torn, and was ended", name);
+	return write(fd, "\n", 1) == 1;
+}
+
+/* Open a file to append to it. Returns -1, with errno, if that cannot be. */
+static int open_end(const char *name)
+{
+	int error, fd = open(name,
+			     O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+				 O_NONBLOCK | O_NOCTTY,
+			     0666);
+
+	if (fd < 0 || mend(fd, name))
+		return fd;
+	error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+static bool is_pattern(const struct file *f)
+{
+	return f->pattern != NULL && strchr(f->pattern, '%') != NULL;
+}
+
+const char *file_begin(struct file *f, const char *pattern, const char *name,
+		       int *fd)
+{
+	struct place p;
+
+	f->pattern = pattern;
+	*fd = -1;
+	errno = 0;
+	if (is_pattern(f))
+		return find(&p, name) || errno == 0 ? NULL : why();
+	snprintf(f->name, sizeof f->name, "%s", name);
+	*fd = open_end(name);
+	return *fd < 0 ? why() : NULL;
+}
+
+/* Write to this file from now on. If it cannot be opened that is said, and the
+ * one that is open is kept, if there is one. No line is half written. */
+static void turn_to(struct file *f, const char *name)
+{
+	struct output *o = f->out;
+	const int old = o->to.fd, fd = open_end(name);
+
+	f->anew = false;
+	if (fd < 0) {
+		o->error = old < 0 ? errno : o->error;
+		log_line(LOG_ERROR, "cannot open %s: %s%s", name, why(),
+			 old < 0 ? "" : "; the file before is kept");
+		return;
+	}
+	/* What can be sought in is no pipe and no terminal. */
+	o->to.kind = lseek(fd, 0, SEEK_CUR) < 0 ? NOWAIT_OPEN : NOWAIT_FILE;
+	o->to.fd = fd;
+	o->pipe_size = -1;
+	memmove(f->name, name, strlen(name) + 1);
+	if (old >= 0 && close(old) < 0 && errno != EINTR)
+		o->error = errno;
+}
+
+/* Open the file of this moment, if another one is open. Returns false if that
+ * has lines that are not out, or there is none that is open. */
+static bool follow(struct file *f, struct moment now)
+{
+	const uint64_t s = now.unix_ms / 1000;
+	char name[PATH_MAX];
+
+	if (!f->anew && s < f->next && f->next - s <= RETRY)
+		return true;
+	f->next = s + 1;
+	if (file_name(f->pattern, now, name) != NULL ||
+	    (!f->anew && strcmp(name, f->name) == 0))
+		return true;
+	f->next = 0;
+	if (f->out->held > 0)
+		return false;
+	turn_to(f, name);
+	f->next = s + (strcmp(name, f->name) == 0 ? 1 : RETRY);
+	return f->out->error == 0;
+}
+
+bool file_line(struct file *f, const unsigned char *p, size_t n,
+	       struct moment now)
+{
+	return (!is_pattern(f) || follow(f, now)) && output_line(f->out, p, n);
+}
+
+void file_flush(struct file *f)
+{
+	output_flush(f->out);
+	if (f->anew && !is_pattern(f) && f->out->held == 0)
+		turn_to(f, f->name);
+}
+
+void file_give_up(struct file *f)
+{
+	output_give_up(f->out);
+	if (is_pattern(f) && lseek(f->out->to.fd, 0, SEEK_END) == 0)
+		unlink(f->name);
+}

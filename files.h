@@ -1,0 +1,46 @@
+/* Named outputs: files that whole lines are appended to, one for each hour or
+ * day if the name is a pattern of strftime(3), opened anew when SIGHUP says so.
+ * Regular files take all at once; FIFOs take what they have room for. */
+#ifndef FILES_H
+#define FILES_H
+
+#include "moment.h"
+#include "output.h"
+
+#include <limits.h>
+
+struct file {
+	struct output *out;
+	const char *pattern; /* NULL: out has no name, it is stdout */
+	char name[PATH_MAX]; /* of what is open, else empty */
+	uint64_t next;       /* s since 1970: name is looked at again then */
+	bool anew;           /* is to be opened anew, as the caller says */
+};
+
+/* Put the name that pattern has at a time, in UTC, into name. Returns NULL, or
+ * what is wrong with it. */
+const char *file_name(const char *pattern, struct moment now,
+		      char name[PATH_MAX]);
+
+/* Are both the same regular file, or would be once they are made? b is a path;
+ * so is a, or NULL for stdout. */
+bool file_same(const char *a, const char *b);
+
+/* Prepare f to append to pattern, whose name now is given. What has no % is
+ * opened at once. *fd is what output_init is then to be given. Returns NULL, or
+ * why it cannot be. */
+const char *file_begin(struct file *f, const char *pattern, const char *name,
+		       int *fd);
+
+/* As output_line; before, the file of this moment is opened. Lines that are
+ * held for another one go out first: until then there is no room. */
+bool file_line(struct file *f, const unsigned char *p, size_t n,
+	       struct moment now);
+
+/* As output_flush; if f is to be opened anew, that is done once all is out. */
+void file_flush(struct file *f);
+
+/* As output_give_up; a file of a pattern that is empty is removed. */
+void file_give_up(struct file *f);
+
+#endif
