@@ -14,19 +14,23 @@
 #   make lint       warnings of two compilers, cppcheck, clang-tidy, format
 #   make clean
 #
-# BEARSSL=dir takes a source tree of BearSSL 0.6, and CC a compiler, instead of
+#   make TARGET=arm64    another processor: ./tstream-arm64; also armhf, armel,
+#                        i386, riscv64, mipsel, ppc64el, s390x
+#
+# BEARSSL=dir takes a source tree of BearSSL 0.6, CC a compiler, HOSTCC that of
+# this machine, and CA_BUNDLE a file or folder of certificates, instead of
 # Debian's packages.
 
 CC = musl-gcc
 HOSTCC = cc
 PREFIX = /usr/local
-CA_BUNDLE = /etc/ssl/certs/ca-certificates.crt
+CA_BUNDLE = /usr/share/ca-certificates/mozilla
 
 PURE = text secret sha1 oauth1 request http resume proxy json_scan lines \
 	withheld backoff session
 ROOMS = $(PURE) nowait keys log resolve tls roots net output files report coverage loop sandbox \
 	options tstream
-OBJS = $(ROOMS:%=build/%.o)
+OBJS = $(ROOMS:%=$(B)/%.o)
 HEADERS = $(wildcard *.h)
 
 WARN = -std=c99 -pedantic -Wall -Wextra -Wshadow -Wconversion \
@@ -37,35 +41,53 @@ CFLAGS = -O2 -fPIE -fstack-protector-strong -Werror
 # Its own entropy sources are off: what getrandom gives is the only one.
 BEAR_CFLAGS = -O2 -fPIE -fstack-protector-strong -DBR_RDRAND=0 -DBR_USE_URANDOM=0
 
-# musl-gcc -static-pie makes a dynamic binary, so the start files are named.
-ifeq ($(notdir $(CC)),musl-gcc)
-# musl-gcc is a script that names the folder they are in.
-MUSL = $(shell sed -n 's:.* "\(/.*/\)musl-gcc.specs".*:\1:p' \
-	"$$(command -v $(CC))")
-LINK = $(CC) -static -nostartfiles -Wl,-pie,--no-dynamic-linker,-z,text \
-	$(MUSL)rcrt1.o $(MUSL)crti.o
-LINK_END = $(MUSL)crtn.o
-else
-LINK = $(CC) -static-pie
-LINK_END =
+# Where the objects are, and the binary's name.
+B = build
+BINARY = tstream
+ifdef TARGET
+# Debian's names of processors, and GNU's.
+GNU_arm64 = aarch64-linux-gnu
+GNU_armhf = arm-linux-gnueabihf
+GNU_armel = arm-linux-gnueabi
+GNU_i386 = i686-linux-gnu
+GNU_riscv64 = riscv64-linux-gnu
+GNU_mipsel = mipsel-linux-gnu
+GNU_ppc64el = powerpc64le-linux-gnu
+GNU_s390x = s390x-linux-gnu
+GNU = $(or $(GNU_$(TARGET)),$(error there is no TARGET=$(TARGET)))
+B = build/$(TARGET)
+BINARY = tstream-$(TARGET)
+CC = $(CURDIR)/$(B)/musl/bin/musl-gcc
 endif
+
+# A script such as musl-gcc names the folder of its start files; with
+# -static-pie it would make a dynamic binary, so they are named.
+MUSL = $(shell sed -n 's:.*[" ]\(/.*/\)musl-gcc.specs.*:\1:p' \
+	"$$(command -v '$(CC)')" 2>/dev/null)
+LINK = $(if $(MUSL),$(CC) -static -nostartfiles \
+	-Wl$(comma)-pie$(comma)--no-dynamic-linker$(comma)-z$(comma)text \
+	'$(MUSL)rcrt1.o' '$(MUSL)crti.o',$(CC) -static-pie)
+LINK_END = $(if $(MUSL),'$(MUSL)crtn.o')
+comma = ,
 LDFLAGS = -Wl,-z,relro,-z,now,-z,noexecstack -s
 
 ifdef BEARSSL
 NEED = :
-BEAR = $(abspath $(BEARSSL))
+BEAR = $(BEARSSL)
 else
 NEED = scripts/need
-BEAR = $(CURDIR)/build/bearssl
+BEAR = build/bearssl
 endif
 
-all: tstream
+all: $(BINARY)
 
-tstream: $(OBJS) build/libbearssl.a
+# Static, and at an address that the kernel chooses.
+$(BINARY): $(OBJS) $(B)/libbearssl.a
 	@echo '  LINK $@'
-	@$(LINK) -o $@ $(OBJS) build/libbearssl.a $(LDFLAGS) $(LINK_END)
-	@if readelf -lW $@ | grep -q INTERP; then rm -f $@; \
-		echo "make: the binary is not static" >&2; exit 1; fi
+	@$(LINK) -o $@ $(OBJS) $(B)/libbearssl.a $(LDFLAGS) $(LINK_END)
+	@if ! readelf -hW $@ | grep -q 'Type: *DYN' || \
+		readelf -lW $@ | grep -q INTERP; then rm -f $@; \
+		echo "make: the binary is not a static PIE" >&2; exit 1; fi
 
 build/tools:
 	@mkdir -p build
@@ -74,41 +96,61 @@ build/tools:
 
 # What was chosen: a change makes anew what depends on it.
 CHOICES = $(CC) $(CFLAGS) $(BEAR) $(BEAR_CFLAGS) $(CA_BUNDLE)
-build/choices: FORCE | build/tools
+$(B)/choices: FORCE | $(B)/compiler
 	@echo '$(CHOICES)' | cmp -s - $@ || echo '$(CHOICES)' >$@
 FORCE:
 
-# A tree given by BEARSSL is only read; built in build/.
-SOURCE = $(BEAR)/inc/bearssl.h
-ifndef BEARSSL
-$(SOURCE): | build/tools
-	scripts/fetch-bearssl build/bearssl
+ifdef TARGET
+$(B)/compiler: scripts/musl scripts/fetch | build/tools
+	$(NEED) gcc-$(GNU)
+	scripts/musl $(TARGET) $(GNU) '$(CURDIR)/$(B)/musl'
+	@touch $@
+else
+build/compiler: | build/tools
+	@touch $@
 endif
 
-build/libbearssl.a build/brssl: build/choices | $(SOURCE)
-	@rm -rf build/bear
-	@mkdir -p build/bear/obj
+# A tree given by BEARSSL is only read.
+ifndef BEARSSL
+SOURCE = build/bearssl/inc/bearssl.h
+$(SOURCE): | build/tools
+	scripts/fetch source bearssl bearssl_0.6+dfsg.1.orig.tar.xz \
+		102a625bd8f6155260867a50c508df8d8c3f796985dd744df1a68e5cd1a79004 \
+		build/bearssl
+endif
+
+# $(call bearssl,folder,compiler,flags,targets)
+bearssl = rm -rf '$(1)' && mkdir -p '$(1)' && \
+	cp -R '$(BEAR)'/* '$(1)' && \
+	$(MAKE) -C '$(1)' --no-print-directory -s -j4 CC='$(2)' CFLAGS='$(3)' \
+		LD='$(2)' DLL=no $(4) >'$(1)/log' 2>&1 || { cat '$(1)/log' >&2; exit 1; }
+
+$(B)/libbearssl.a: $(B)/choices | $(SOURCE)
 	@echo '  BearSSL 0.6'
-	@$(MAKE) -C $(BEAR) --no-print-directory -s -j4 BUILD=$(CURDIR)/build/bear \
-		CC='$(CC)' CFLAGS='$(BEAR_CFLAGS)' LD='$(CC)' LDFLAGS=-static \
-		DLL=no lib tools >build/bear/log 2>&1 || \
-		{ cat build/bear/log >&2; exit 1; }
-	@cp build/bear/libbearssl.a build/bear/brssl build/
-	@touch build/libbearssl.a build/brssl
+	@$(call bearssl,$(B)/bear,$(CC),$(BEAR_CFLAGS),lib)
+	@cp $(B)/bear/build/libbearssl.a $@
 
-$(CA_BUNDLE): | build/tools ;
+# Runs here, whatever the processor of the binary.
+build/brssl: build/tools | $(SOURCE)
+	@echo '  brssl'
+	@$(call bearssl,build/hostbear,$(HOSTCC),-O0,lib tools)
+	@cp build/hostbear/build/brssl $@
 
-build/include/roots_builtin.h: $(CA_BUNDLE) build/brssl scripts/roots
+build/include/roots_builtin.h: $(B)/choices build/brssl scripts/roots
 	@mkdir -p build/include
-	scripts/roots build/brssl $(CA_BUNDLE) >$@.tmp
+	scripts/roots build/brssl '$(CA_BUNDLE)' >$@.tmp
 	@mv $@.tmp $@
 
-INCLUDES = -isystem $(BEAR)/inc -isystem build/include
+INCLUDES = -isystem '$(BEAR)/inc' -isystem build/include
 
-build/%.o: %.c $(HEADERS) Makefile build/choices | $(SOURCE)
+$(B)/%.o: %.c $(HEADERS) Makefile $(B)/choices | $(SOURCE)
 	@echo '  CC $<'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -c -o $@ $<
-build/roots.o: build/include/roots_builtin.h
+$(B)/roots.o: build/include/roots_builtin.h
+# --version names the C library, which does not do so itself.
+LIBC = $(if $(TARGET),musl 1.2.3,$(if $(MUSL),musl $(shell dpkg-query -W \
+	-f '$${Version}' musl-dev 2>/dev/null | sed 's/-.*//'),$(notdir $(CC))))
+$(B)/options.o: DEFS += -DTSTREAM_LIBC='"$(LIBC)"'
 
 # Tests: the pure rooms under sanitizers, and the binary against tests/peer.py.
 
@@ -294,6 +336,7 @@ TIDY_LIMITS = {CheckOptions: [$\
 	{key: readability-function-size.NestingThreshold, value: 3},$\
 	{key: readability-function-size.ParameterThreshold, value: 6}]}
 C_FILES = $(ROOMS:%=%.c)
+lint: DEFS += -DTSTREAM_LIBC='""'
 lint: tstream build/tests-ready
 	scripts/need $(LINT_PACKAGES)
 	clang-format --dry-run -Werror *.c *.h tests/*.c

@@ -335,11 +335,13 @@ static void print_help(bool all)
 
 static void print_version(void)
 {
-	static struct roots roots;
+	const char *from;
+	size_t n = roots_all(&from);
 
-	roots_builtin(&roots);
-	printf("tstream %s (BearSSL 0.6, %zu built-in roots)\n",
-	       TSTREAM_VERSION, roots.n);
+	printf("tstream %s (BearSSL 0.6, %s, %zu roots of %s)\n"
+	       "Licences: tstream ISC; BearSSL and musl MIT; roots MPL-2.0. "
+	       "See LICENSES.\n",
+	       TSTREAM_VERSION, TSTREAM_LIBC, n, from);
 	exit(EXIT_DONE);
 }
 

@@ -7,7 +7,7 @@
 #include "oauth1.h"
 #include "secret.h"
 
-#define TSTREAM_VERSION "1.0"
+#define TSTREAM_VERSION "1.0.0"
 #define REQUEST_HEADERS 16                  /* of the caller's own */
 #define REQUEST_BODY (256u * 1024)          /* bytes of a form */
 #define REQUEST_HEAD (REQUEST_BODY + 16384) /* a GET has its form there */

@@ -8,10 +8,21 @@
 #include <string.h>
 #include <unistd.h>
 
-void roots_builtin(struct roots *r)
+void roots_builtin(struct roots *r, uint64_t unix_time)
 {
-	r->anchors = TAs;
-	r->n = TAs_NUM;
+	size_t i;
+
+	r->anchors = r->list;
+	r->n = 0;
+	for (i = 0; i < TAs_NUM; i++)
+		if (TAs_END[i] >= unix_time)
+			r->list[r->n++] = TAs[i];
+}
+
+size_t roots_all(const char **from)
+{
+	*from = ROOTS_FROM;
+	return TAs_NUM;
 }
 
 /* Room for n bytes that stay, or NULL. */

@@ -26,8 +26,11 @@ struct roots {
 	const char *error;
 };
 
-/* Trust the compiled-in bundle. */
-void roots_builtin(struct roots *r);
+/* Trust the compiled-in bundle, but for what is expired by unix_time. */
+void roots_builtin(struct roots *r, uint64_t unix_time);
+
+/* How many the bundle has, and where they are from. */
+size_t roots_all(const char **from);
 
 /* Trust the certificates of a PEM file (RFC 7468) and only these; unix_time
  * says which are expired. Returns NULL, or what is wrong. */

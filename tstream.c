@@ -105,7 +105,7 @@ static void load_roots(void)
 	if (file == NULL)
 		file = getenv("SSL_CERT_FILE");
 	if (file == NULL || *file == '\0') {
-		roots_builtin(&roots);
+		roots_builtin(&roots, (uint64_t)time(NULL));
 	} else {
 		why = roots_read(&roots, file, (uint64_t)time(NULL));
 		if (why != NULL)
