@@ -112,16 +112,14 @@ static bool mend(int fd, const char *name)
 /* Open a file to append to it. Returns -1, with errno, if that cannot be. */
 static int open_end(const char *name)
 {
-	int error, fd = open(name,
-			     O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-				 O_NONBLOCK | O_NOCTTY,
-			     0666);
+	int fd = open(name,
+		      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK |
+			  O_NOCTTY,
+		      0666);
 
 	if (fd < 0 || mend(fd, name))
 		return fd;
-	error = errno;
-	close(fd);
-	errno = error;
+	close(fd); /* keeps errno */
 	return -1;
 }
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -264,9 +265,11 @@ static void allow_write(int ruleset, const char *file, uint64_t known)
 {
 	const uint64_t rights = (WRITE_FILE | READ_FILE | TRUNCATE) & known;
 	const char *slash = memrchr(file, '/', strcspn(file, "%"));
-	char folder[PATH_MAX] = ".";
+	char folder[PATH_MAX] = ".", real[PATH_MAX];
 	struct stat st;
 
+	if (realpath(file, real) != NULL && strcmp(real, file) != 0)
+		allow_write(ruleset, real, known); /* where links lead */
 	if (stat(file, &st) == 0 && !S_ISREG(st.st_mode)) {
 		allow_path(ruleset, file, rights);
 		return;

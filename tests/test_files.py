@@ -451,6 +451,52 @@ def fifos(pid, path):
     return sum(os.readlink(x) == str(path) for x in links)
 
 
+def test_E12_an_hour_changes_while_messages_are_held(tstream):
+    """A FIFO of a pattern gets all of its hour first."""
+    clock, messages = Clock(tstream.cwd), tweets(3000, 1000)
+    clock.set(FIRST)
+    os.mkfifo(tstream.cwd / "22")
+    fifo = os.open(tstream.cwd / "22", os.O_RDONLY | os.O_NONBLOCK)
+    with Feed() as server:
+        p = clock.start(tstream, "-u", server.url(), "-o", "%H")
+        server.put(*messages)
+        log_until(p, b"connected to")
+        while True:
+            p.send_signal(signal.SIGUSR1)
+            if f"tweets={len(messages)} " in log_until(p, b" stats "):
+                break
+        clock.go(HOUR)
+        server.put(b'{"text":"last"}')
+        log_until(p, b"pauses")
+        assert not (tstream.cwd / "23").exists()
+        os.set_blocking(fifo, True)
+        got = b""
+        while more := os.read(fifo, 1 << 16):
+            got += more
+        os.close(fifo)
+        grows_to(tstream.cwd / "23", b'{"text":"last"}\n')
+        p.terminate()
+        ended(p, -signal.SIGTERM)
+    assert got == joined(messages)
+
+
+def test_E12_sighup_where_a_link_leads(tstream):
+    """Its own folder and that of the file are both written to."""
+    there, link = tstream.cwd / "there", tstream.cwd / "here/link"
+    there.mkdir(), link.parent.mkdir()
+    link.symlink_to("../there/f")
+    (there / "f").touch()
+    with Feed() as server:
+        p = tstream.start("-u", server.url(), "-o", link)
+        server.put(b'{"text":"0"}')
+        grows_to(there / "f", b'{"text":"0"}\n')
+        (there / "f").rename(there / "away")
+        p.send_signal(signal.SIGHUP)
+        wait_until((there / "f").exists)
+        p.terminate()
+        ended(p, -signal.SIGTERM)
+
+
 @pytest.mark.parametrize("ignored", [False, True])
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("option", [None, "-o", "-n"])
