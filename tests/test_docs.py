@@ -3,9 +3,12 @@ and every example does what it says."""
 
 import json
 import os
+import pathlib
 import pty
 import re
 import select
+import shutil
+import signal
 import subprocess
 import time
 
@@ -14,7 +17,7 @@ import pytest
 import peer
 from conftest import BINARY, ROOT, clean_environment
 from peer import Server, response, scripted
-from test_stream import stream
+from test_stream import stream, wait_until
 
 MANUAL = (ROOT / "tstream.1").read_text()
 README = (ROOT / "README").read_text()
@@ -194,6 +197,45 @@ def test_rules_by_curl(shell, authority):
     assert json.loads(make.body) == {"add": [{"value": "snow"}]}
     assert json.loads(delete.body) == {"delete": {"ids": ["1234"]}}
     assert make.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_container(tmp_path, tstream, context, number):
+    """What the README's recipe puts into it is enough; it ends as process 1."""
+    recipe = re.search(r"^    FROM scratch\n((?:    .*\n)+)", README, re.M)[1]
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in re.findall(r"COPY (\S+) /$", recipe, re.M):
+        shutil.copy(BINARY.parent / name, root)
+    (root / "posts").mkdir()
+    os.chown(root / "posts", 65534, 65534)
+    shutil.copy(tstream.keys_file, root)
+    shutil.copy(tstream.authority.file, root / "ca.pem")
+    (root / "keys.yaml").chmod(0o444)
+    (root / "etc").mkdir()  # docker makes it
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    user = re.search(r"USER (\d+)", recipe)[1]
+    entry = re.search(r'ENTRYPOINT \["(.*)"\]', recipe)[1]
+
+    def serve(connection):
+        connection.request()
+        connection.send(stream([b'{"text":"a"}']))
+        connection.wait_closed()
+
+    with Server(serve, context) as server:
+        p = tstream.started(subprocess.Popen(
+            ["unshare", "-pf", "--kill-child", "chroot", f"--userspec={user}",
+             root, entry, "-k", "/keys.yaml", "--cafile", "/ca.pem", "-u",
+             server.url(), "-o", "/posts/%F.ndjson"],
+            env=clean_environment(), stderr=subprocess.PIPE))
+        files = (root / "posts").glob
+        wait_until(lambda: [f for f in files("*.ndjson") if f.stat().st_size])
+        children = pathlib.Path(f"/proc/{p.pid}/task/{p.pid}/children")
+        os.kill(int(children.read_text()), number)
+        _, err = p.communicate(timeout=10)
+    assert p.returncode == 128 + number, err
+    assert b"\n".join(f.read_bytes() for f in files("*")) == b'{"text":"a"}\n'
 
 
 def test_readme_and_manual_begin_with_v2():
