@@ -6,12 +6,14 @@
 #   make torture    those that take minutes
 #   make interop    other people's servers and clients; Debian and npm
 #   make soak       an endurance run; SOAK_SECONDS, SOAK_RECONNECTS
-#   make install    the binary and its manual; PREFIX and DESTDIR are honoured
+#   make install    binary, manual, unit; PREFIX and DESTDIR; make uninstall
+#   make dist       what is committed, as tstream-VERSION.tar.gz
 #   make bench      CPU, memory and latency beside curl, jq and others;
 #                   BENCH_MB, BENCH_PAIRS
 #   make fuzz       libFuzzer on the rooms that read foreign bytes;
 #                   FUZZ_SECONDS, FUZZ_RUNS, FUZZ_TARGETS
 #   make lint       warnings of two compilers, cppcheck, clang-tidy, format
+#   make release-check   all of these, one after the other
 #   make clean
 #
 #   make TARGET=arm64    another processor: ./tstream-arm64; also armhf, armel,
@@ -303,19 +305,31 @@ build/tests/bench_simdjson: tests/bench_simdjson.cpp | build/bench-ready
 bench: tstream $(BENCH)
 	BENCH_MB=$(BENCH_MB) BENCH_PAIRS=$(BENCH_PAIRS) $(LEAVE_NOTHING) $(PYTHON) -B tests/bench.py ./tstream
 
-install: tstream
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's:@PREFIX@:$(PREFIX):' tstream@.service \
-		>$(DESTDIR)$(PREFIX)/lib/systemd/system/tstream@.service
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 tstream $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 tstream.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	install -m 644 completions/tstream.bash \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tstream
-	install -d $(DESTDIR)$(PREFIX)/share/zsh/site-functions
-	install -m 644 completions/_tstream \
-		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/
+# A line each: the mode, the file, where it is installed.
+SHARE = $(PREFIX)/share
+INSTALLED = 755:tstream:$(PREFIX)/bin/tstream \
+	644:tstream.1:$(SHARE)/man/man1/tstream.1 \
+	644:LICENSE:$(SHARE)/doc/tstream/LICENSE \
+	644:LICENSES:$(SHARE)/doc/tstream/LICENSES \
+	644:build/tstream@.service:$(PREFIX)/lib/systemd/system/tstream@.service \
+	644:completions/tstream.bash:$(SHARE)/bash-completion/completions/tstream \
+	644:completions/_tstream:$(SHARE)/zsh/site-functions/_tstream
+build/tstream@.service: tstream@.service FORCE
+	@sed 's:@PREFIX@:$(PREFIX):' $< >$@
+
+install: tstream build/tstream@.service
+	@set -e; for f in $(INSTALLED); do \
+		mode=$${f%%:*}; f=$${f#*:}; to='$(DESTDIR)'$${f#*:}; \
+		echo "  INSTALL $$to"; install -D -m $$mode "$${f%%:*}" "$$to"; done
+
+uninstall:
+	@for f in $(INSTALLED); do rm -fv '$(DESTDIR)'"$${f##*:}"; done
+
+# What is committed, under the version's name.
+VERSION = $(shell sed -n 's/^#define TSTREAM_VERSION "\(.*\)"/\1/p' request.h)
+dist:
+	git archive --prefix=tstream-$(VERSION)/ -o tstream-$(VERSION).tar.gz HEAD
+	@ls -l tstream-$(VERSION).tar.gz
 
 # Format, the warnings of two compilers, and three analysers.
 LINT_PACKAGES = clang clang-format clang-tidy cppcheck shellcheck
@@ -375,8 +389,19 @@ build/interop/ready: scripts/interop tests/interop/package-lock.json
 interop: tstream build/tests/probe build/tests/tstream-fast build/interop/ready
 	$(PYTEST) --timeout=300 -m interop $(PYTEST_ARGS) tests
 
-clean:
-	rm -rf build tstream
+# All that a release must pass, hours of it; the first failure ends it.
+RELEASE = lint check torture interop check-ports check-kernels \
+	check-reproducible fuzz soak bench
+release-check:
+	@set -e; for t in $(RELEASE); do echo "release-check: $$t"; \
+		$(MAKE) --no-print-directory $$t; done
+	@grep -qx '$(VERSION)' CHANGES || { echo "CHANGES has no $(VERSION)" >&2; \
+		exit 1; }
+	@echo "release-check: $(VERSION) passed $(RELEASE)"
 
-.PHONY: FORCE all clean demo check torture interop soak install lint bench fuzz
+clean:
+	rm -rf build tstream tstream-*
+
+.PHONY: FORCE all clean demo check torture interop soak install uninstall \
+	dist release-check lint bench fuzz
 .DELETE_ON_ERROR:

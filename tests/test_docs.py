@@ -319,12 +319,36 @@ def test_completion(tmp_path, shell, typed, want):
     assert complete(shell, typed, tmp_path) == want
 
 
-def test_install(tmp_path):
-    subprocess.run(["make", "-s", "install", f"DESTDIR={tmp_path}",
-                    "PREFIX=/usr"], cwd=ROOT, check=True, capture_output=True)
-    installed = sorted(str(f.relative_to(tmp_path))
-                       for f in tmp_path.rglob("*") if f.is_file())
-    assert installed == [
+def test_install_and_uninstall(tmp_path):
+    def files():
+        return sorted(str(f.relative_to(tmp_path))
+                      for f in tmp_path.rglob("*") if f.is_file())
+
+    def make(target):
+        subprocess.run(["make", "-s", target, f"DESTDIR={tmp_path}",
+                        "PREFIX=/usr"], cwd=ROOT, check=True, capture_output=True)
+
+    make("install")
+    assert files() == [
         "usr/bin/tstream", "usr/lib/systemd/system/tstream@.service",
         "usr/share/bash-completion/completions/tstream",
+        "usr/share/doc/tstream/LICENSE", "usr/share/doc/tstream/LICENSES",
         "usr/share/man/man1/tstream.1", "usr/share/zsh/site-functions/_tstream"]
+    unit = tmp_path / "usr/lib/systemd/system/tstream@.service"
+    assert "ExecStart=/usr/bin/tstream " in unit.read_text()
+    assert os.access(tmp_path / "usr/bin/tstream", os.X_OK)
+    make("uninstall")
+    assert files() == []
+
+
+def test_version_names_what_is_inside():
+    said = subprocess.run([BINARY, "--version"], capture_output=True, text=True,
+                          check=True).stdout.splitlines()
+    assert len(said) == 2
+    version, = re.findall(r"^tstream (\d+\.\d+\.\d+) \(BearSSL 0\.6, .*\d+ roots of ",
+                          said[0])
+    assert re.match(version + "\n", (ROOT / "CHANGES").read_text())
+    licences = (ROOT / "LICENSES").read_text()
+    for name in ("BearSSL", "musl", "MIT", "Mozilla Public License"):
+        assert name in licences
+    assert "BearSSL and musl MIT" in said[1] and "MPL-2.0" in said[1]
