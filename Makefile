@@ -59,12 +59,13 @@ GNU_s390x = s390x-linux-gnu
 GNU = $(or $(GNU_$(TARGET)),$(error there is no TARGET=$(TARGET)))
 B = build/$(TARGET)
 BINARY = tstream-$(TARGET)
-CC = $(CURDIR)/$(B)/musl/bin/musl-gcc
+# Relative: a path with a blank would be two words.
+CC = $(B)/musl/bin/musl-gcc
 endif
 
 # A script such as musl-gcc names the folder of its start files; with
 # -static-pie it would make a dynamic binary, so they are named.
-MUSL = $(shell sed -n 's:.*[" ]\(/.*/\)musl-gcc.specs.*:\1:p' \
+MUSL = $(shell sed -n 's:.*-specs[= ]"*\([^"]*/\)musl-gcc.specs.*:\1:p' \
 	"$$(command -v '$(CC)')" 2>/dev/null)
 LINK = $(if $(MUSL),$(CC) -static -nostartfiles \
 	-Wl$(comma)-pie$(comma)--no-dynamic-linker$(comma)-z$(comma)text \
@@ -97,15 +98,16 @@ build/tools:
 	@touch $@
 
 # What was chosen: a change makes anew what depends on it.
-CHOICES = $(CC) $(CFLAGS) $(BEAR) $(BEAR_CFLAGS) $(CA_BUNDLE)
+CHOICES = $(CC) $(CFLAGS) $(BEAR) $(BEAR_CFLAGS) $(CA_BUNDLE) \
+	$(shell find '$(CA_BUNDLE)' -type f -exec cat {} + 2>/dev/null | cksum)
 $(B)/choices: FORCE | $(B)/compiler
 	@echo '$(CHOICES)' | cmp -s - $@ || echo '$(CHOICES)' >$@
 FORCE:
 
 ifdef TARGET
 $(B)/compiler: scripts/musl scripts/fetch | build/tools
-	$(NEED) gcc-$(GNU)
-	scripts/musl $(TARGET) $(GNU) '$(CURDIR)/$(B)/musl'
+	scripts/need gcc-$(GNU)
+	scripts/musl $(TARGET) $(GNU) $(B)/musl
 	@touch $@
 else
 build/compiler: | build/tools
@@ -121,38 +123,27 @@ $(SOURCE): | build/tools
 		build/bearssl
 endif
 
-# $(call bearssl,folder,compiler,flags,targets)
-bearssl = rm -rf '$(1)' && mkdir -p '$(1)' && \
-	cp -R '$(BEAR)'/* '$(1)' && \
-	$(MAKE) -C '$(1)' --no-print-directory -s -j4 CC='$(2)' CFLAGS='$(3)' \
-		LD='$(2)' DLL=no $(4) >'$(1)/log' 2>&1 || { cat '$(1)/log' >&2; exit 1; }
-
-$(B)/libbearssl.a: $(B)/choices | $(SOURCE)
+$(B)/libbearssl.a: $(B)/choices scripts/build-bearssl | $(SOURCE)
 	@echo '  BearSSL 0.6'
-	@$(call bearssl,$(B)/bear,$(CC),$(BEAR_CFLAGS),lib)
-	@cp $(B)/bear/build/libbearssl.a $@
+	@scripts/build-bearssl '$(BEAR)' $(B) '$(CC)' $(BEAR_CFLAGS)
 
 # Runs here, whatever the processor of the binary.
-build/brssl: build/tools | $(SOURCE)
-	@echo '  brssl'
-	@$(call bearssl,build/hostbear,$(HOSTCC),-O0,lib tools)
-	@cp build/hostbear/build/brssl $@
+TA = tools/ta tools/certs tools/files tools/vector tools/xmem \
+	src/codec/pemdec src/x509/x509_decoder
+build/ta: scripts/ta.c build/tools | $(SOURCE)
+	@$(HOSTCC) -I '$(BEAR)/inc' -I '$(BEAR)/src' -o $@ $< $(TA:%='$(BEAR)'/%.c)
 
-build/include/roots_builtin.h: $(B)/choices build/brssl scripts/roots
-	@mkdir -p build/include
-	scripts/roots build/brssl '$(CA_BUNDLE)' >$@.tmp
+$(B)/include/roots_builtin.h: $(B)/choices build/ta scripts/roots
+	@mkdir -p $(@D)
+	scripts/roots build/ta '$(CA_BUNDLE)' >$@.tmp
 	@mv $@.tmp $@
 
-INCLUDES = -isystem '$(BEAR)/inc' -isystem build/include
+INCLUDES = -isystem '$(BEAR)/inc' -isystem $(B)/include
 
 $(B)/%.o: %.c $(HEADERS) Makefile $(B)/choices | $(SOURCE)
 	@echo '  CC $<'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -c -o $@ $<
-$(B)/roots.o: build/include/roots_builtin.h
-# --version names the C library, which does not do so itself.
-LIBC = $(if $(TARGET),musl 1.2.3,$(if $(MUSL),musl $(shell dpkg-query -W \
-	-f '$${Version}' musl-dev 2>/dev/null | sed 's/-.*//'),$(notdir $(CC))))
-$(B)/options.o: DEFS += -DTSTREAM_LIBC='"$(LIBC)"'
+$(B)/roots.o: $(B)/include/roots_builtin.h
 
 # Tests: the pure rooms under sanitizers, and the binary against tests/peer.py.
 
@@ -350,7 +341,6 @@ TIDY_LIMITS = {CheckOptions: [$\
 	{key: readability-function-size.NestingThreshold, value: 3},$\
 	{key: readability-function-size.ParameterThreshold, value: 6}]}
 C_FILES = $(ROOMS:%=%.c)
-lint: DEFS += -DTSTREAM_LIBC='""'
 lint: tstream build/tests-ready
 	scripts/need $(LINT_PACKAGES)
 	clang-format --dry-run -Werror *.c *.h tests/*.c
@@ -361,7 +351,7 @@ lint: tstream build/tests-ready
 		--suppressions-list=tests/cppcheck.txt $(DEFS) $(C_FILES)
 	clang-tidy --quiet --checks='$(TIDY)' --config='$(TIDY_LIMITS)' \
 		--warnings-as-errors='*' $(C_FILES) -- -std=c99 $(DEFS) $(INCLUDES)
-	shellcheck scripts/*
+	shellcheck $(filter-out %.c,$(wildcard scripts/*))
 	mandoc -T lint -W warning tstream.1
 	@echo "lint: clean"
 

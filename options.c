@@ -10,6 +10,18 @@
 #include <string.h>
 #include <time.h>
 
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#define LIBC "glibc"
+#define LIBC_VERSION gnu_get_libc_version()
+#define LICENCES "BearSSL MIT; glibc LGPL-2.1"
+#else
+extern const char __libc_version[]; /* of musl's libc.a, in no header */
+#define LIBC "musl"
+#define LIBC_VERSION __libc_version
+#define LICENCES "BearSSL and musl MIT"
+#endif
+
 #define SAMPLE_URL "https://stream.twitter.com/1.1/statuses/sample.json"
 #define FILTER_URL "https://stream.twitter.com/1.1/statuses/filter.json"
 #define V2_URL "https://api.x.com/2/tweets/search/stream"
@@ -338,10 +350,10 @@ static void print_version(void)
 	const char *from;
 	size_t n = roots_all(&from);
 
-	printf("tstream %s (BearSSL 0.6, %s, %zu roots of %s)\n"
-	       "Licences: tstream ISC; BearSSL and musl MIT; roots MPL-2.0. "
-	       "See LICENSES.\n",
-	       TSTREAM_VERSION, TSTREAM_LIBC, n, from);
+	printf("tstream %s (BearSSL 0.6, " LIBC " %s, %zu roots of %s)\n"
+	       "Licences: tstream ISC; " LICENCES
+	       "; roots MPL-2.0. See LICENSES.\n",
+	       TSTREAM_VERSION, LIBC_VERSION, n, from);
 	exit(EXIT_DONE);
 }
 
