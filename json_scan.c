@@ -4,13 +4,6 @@
 
 #include <string.h>
 
-#if defined(__SSE2__) && !defined(JSON_PORTABLE)
-#include <emmintrin.h>
-#define HAS_SSE2 1
-#else
-#define HAS_SSE2 0
-#endif
-
 const char *json_error_text(enum json_error e)
 {
 	static const char *const text[JSON_ERRORS] = {
@@ -32,14 +25,19 @@ const char *json_error_text(enum json_error e)
 
 void json_init(struct json_scan *s, const char *tweet_key)
 {
+	memset(s, 0, sizeof *s);
 	s->tweet_key = tweet_key;
-	s->only_tweets =
-	    strcmp(tweet_key, "text") != 0 && strcmp(tweet_key, "data") != 0;
+	s->after[0] = JSON_DONE;
+	json_begin(s);
+}
+
+void json_begin(struct json_scan *s)
+{
+	s->at = 0;
 	s->place = JSON_BEFORE;
 	s->error = JSON_OK;
-	s->at = 0;
-	s->depth = 0;
-	s->found = 0;
+	s->found = s->depth = 0;
+	s->last = s->seen;
 }
 
 enum json_class json_class(const struct json_scan *s)
@@ -53,7 +51,7 @@ enum json_class json_class(const struct json_scan *s)
 
 /* The character that a valid escape stands for, or 0 for one that no key of
  * ours has; *p is behind its backslash. */
-static unsigned unescape(const unsigned char **p)
+static unsigned unescape(const uint8_t **p)
 {
 	unsigned c = *(*p)++, i;
 
@@ -64,342 +62,371 @@ static unsigned unescape(const unsigned char **p)
 	return c;
 }
 
-/* Is a valid string, as it stands between its quotes, this ASCII word? */
-static bool key_is(const unsigned char *p, size_t n, const char *word)
+/* Is a valid string, as it stands before its closing quote, this ASCII word? */
+static bool key_is(const uint8_t *p, const char *word)
 {
-	const unsigned char *end = p + n;
-	unsigned c;
+	unsigned c = 0;
 
-	for (; p < end && *word != '\0'; word++) {
+	for (; *p != '"' && *word != '\0'; word++) {
 		c = *p++;
 		if (c == '\\')
 			c = unescape(&p);
 		if (c != (unsigned char)*word)
 			return false;
 	}
-	return p == end && *word == '\0';
+	return *p == '"' && *word == '\0';
 }
 
-/* Note the class of a top-level key, p[0..n-1] as it stands in its quotes. */
-static void classify(struct json_scan *s, const unsigned char *p, size_t n)
+/* A bit for each class that such a key at the top level stands for. */
+static unsigned classify(const struct json_scan *s, const uint8_t *p)
 {
-	static const char *const name[JSON_OTHER] = {
-		[JSON_DISCONNECT] = "disconnect",
-		[JSON_LIMIT] = "limit",
-		[JSON_DELETE] = "delete",
-		[JSON_WARNING] = "warning",
-	};
-	unsigned c;
+	const char *const name[] = { "disconnect", s->tweet_key, "limit",
+				     "delete", "warning" };
+	bool twitter = strcmp(s->tweet_key, "text") == 0 ||
+		       strcmp(s->tweet_key, "data") == 0;
+	unsigned found = 0, c;
 
-	if (key_is(p, n, s->tweet_key))
-		s->found |= 1u << JSON_TWEET;
-	for (c = 0; c < JSON_OTHER && !s->only_tweets; c++)
-		if (c != JSON_TWEET && key_is(p, n, name[c]))
-			s->found |= 1u << c;
-}
-
-/* The byte at at is wrong. */
-static void fail(struct json_scan *s, enum json_error e)
-{
-	s->place = JSON_FAILED;
-	s->error = e;
-}
-
-static bool is_space(unsigned char c)
-{
-	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+	for (c = 0; c < JSON_OTHER; c++)
+		if ((twitter || c == JSON_TWEET) && key_is(p, name[c]))
+			found |= 1u << c;
+	return found;
 }
 
 #define AT(place) (1u << (place))
-#define VALUES (AT(JSON_VALUE) | AT(JSON_VALUE_OR_END))
+#define KEYS (AT(JSON_KEY) | AT(JSON_KEY_OR_END))
+#define VALUE (AT(JSON_VALUE) | AT(JSON_VALUE_OR_END))
+#define OBJECT (AT(JSON_BEFORE) | VALUE)
+#define OBJECT_END (AT(JSON_KEY_OR_END) | AT(JSON_AFTER_MEMBER))
+#define ARRAY_END (AT(JSON_VALUE_OR_END) | AT(JSON_AFTER_ELEMENT))
+#define COMMA (AT(JSON_AFTER_MEMBER) | AT(JSON_AFTER_ELEMENT))
+#define QUOTE (KEYS | VALUE | SHORT)
+#define WORD (VALUE | SHORT)
+#define DIGIT (VALUE | NUMBER | HEX)
+#define NUMBER 0x1000u /* it may be a part of a number */
+#define SPACE 0x2000u  /* white space */
+#define SHORT 0x4000u  /* behind a backslash, an escape */
+#define HEX 0x8000u    /* a hexadecimal digit */
 
-#define HEX 0x8000u /* a hexadecimal digit */
-
-/* The grammar: the places in which a token may begin with this byte. */
-static const uint16_t allowed[256] = {
-	['{'] = AT(JSON_BEFORE) | VALUES,
-	['['] = VALUES,
-	['}'] = AT(JSON_KEY_OR_END) | AT(JSON_AFTER_MEMBER),
-	[']'] = AT(JSON_VALUE_OR_END) | AT(JSON_AFTER_ELEMENT),
-	[':'] = AT(JSON_COLON),
-	[','] = AT(JSON_AFTER_MEMBER) | AT(JSON_AFTER_ELEMENT),
-	['"'] = AT(JSON_KEY) | AT(JSON_KEY_OR_END) | VALUES,
-	['t'] = VALUES,
-	['f'] = VALUES | HEX,
-	['n'] = VALUES,
-	['-'] = VALUES,
-	['0'] = VALUES | HEX,
-	['1'] = VALUES | HEX,
-	['2'] = VALUES | HEX,
-	['3'] = VALUES | HEX,
-	['4'] = VALUES | HEX,
-	['5'] = VALUES | HEX,
-	['6'] = VALUES | HEX,
-	['7'] = VALUES | HEX,
-	['8'] = VALUES | HEX,
-	['9'] = VALUES | HEX,
-	['a'] = HEX,
-	['b'] = HEX,
-	['c'] = HEX,
-	['d'] = HEX,
-	['e'] = HEX,
-	['A'] = HEX,
-	['B'] = HEX,
-	['C'] = HEX,
-	['D'] = HEX,
-	['E'] = HEX,
-	['F'] = HEX,
+/* The grammar: where a token may begin with this byte, and what else it is. */
+static const uint16_t byte[256] = {
+	[' '] = SPACE,      ['\t'] = SPACE,       ['\r'] = SPACE,
+	['\n'] = SPACE,     ['{'] = OBJECT,       ['['] = VALUE,
+	['}'] = OBJECT_END, [']'] = ARRAY_END,    [':'] = AT(JSON_COLON),
+	[','] = COMMA,      ['"'] = QUOTE,        ['t'] = WORD,
+	['n'] = WORD,       ['f'] = WORD | HEX,   ['-'] = VALUE | NUMBER,
+	['0'] = DIGIT,      ['1'] = DIGIT,        ['2'] = DIGIT,
+	['3'] = DIGIT,      ['4'] = DIGIT,        ['5'] = DIGIT,
+	['6'] = DIGIT,      ['7'] = DIGIT,        ['8'] = DIGIT,
+	['9'] = DIGIT,      ['e'] = HEX | NUMBER, ['E'] = HEX | NUMBER,
+	['a'] = HEX,        ['b'] = HEX | SHORT,  ['c'] = HEX,
+	['d'] = HEX,        ['A'] = HEX,          ['B'] = HEX,
+	['C'] = HEX,        ['D'] = HEX,          ['F'] = HEX,
+	['\\'] = SHORT,     ['/'] = SHORT,        ['r'] = SHORT,
+	['.'] = NUMBER,     ['+'] = NUMBER,
 };
 
-static void after_value(struct json_scan *s)
+#if defined(__SSE2__) && !defined(JSON_PORTABLE)
+#include <emmintrin.h>
+
+static inline __m128i load(const uint8_t *p)
 {
-	if (s->depth == 0)
-		s->place = JSON_DONE;
-	else
-		s->place = s->is_object[s->depth - 1] ? JSON_AFTER_MEMBER
-						      : JSON_AFTER_ELEMENT;
+	return _mm_loadu_si128((const void *)p);
 }
 
-/* How many of p[0..n-1] are plain text of a string: neither quote, backslash
- * nor control character, and ASCII. */
-static size_t plain(const unsigned char *p, size_t n)
+/* Behind the plain text at p: at a quote, a backslash, a control character or
+ * what is not ASCII. As signed bytes all of them but the backslash are below !
+ * when quotes are made spaces. */
+static inline const uint8_t *plain(const uint8_t *p)
 {
-	size_t i = 0;
+	const __m128i slash = _mm_set1_epi8('\\'), bound = _mm_set1_epi8('!');
+	const __m128i change = _mm_set1_epi8('"' ^ ' ');
 
-#if HAS_SSE2
-	const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
-	const __m128i space = _mm_set1_epi8(' ');
-
-	for (; n - i >= 16; i += 16) {
-		__m128i x = _mm_loadu_si128((const void *)(p + i));
-		/* bytes of 128 and more are negative */
-		unsigned special = (unsigned)_mm_movemask_epi8(
-		    _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, quote),
-					      _mm_cmpeq_epi8(x, slash)),
-				 _mm_cmpgt_epi8(space, x)));
+	for (;; p += 16) {
+		__m128i x = load(p), low = _mm_xor_si128(x, change);
+		unsigned special = (unsigned)_mm_movemask_epi8(_mm_or_si128(
+		    _mm_cmpeq_epi8(x, slash), _mm_cmplt_epi8(low, bound)));
 
 		if (special != 0)
-			return i + (unsigned)__builtin_ctz(special);
+			return p + __builtin_ctz(special);
 	}
+}
+
+/* A bit for each of p[0..15] that is the same in q. */
+static inline uint64_t same(const uint8_t *p, const uint8_t *q)
+{
+	return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(load(p), load(q)));
+}
+
+/* Does the text at p begin as what was seen? */
+static inline bool is_seen(const struct json_seen *e, const uint8_t *p)
+{
+	return (same(p, e->text) | same(p + 16, e->text + 16) << 16 |
+		same(p + 32, e->text + 32) << 32 | e->behind) == UINT64_MAX;
+}
+#else
+static const uint8_t *plain(const uint8_t *p)
+{
+	while (*p != '"' && *p != '\\' && *p >= ' ' && *p < 0x80)
+		p++;
+	return p;
+}
+
+static bool is_seen(const struct json_seen *e, const uint8_t *p)
+{
+	return e->n > 0 && memcmp(p, e->text, e->n) == 0;
+}
 #endif
-	while (i < n && p[i] != '"' && p[i] != '\\' && p[i] >= ' ' &&
-	       p[i] < 0x80)
-		i++;
-	return i;
-}
 
-/* How many of p[0..n-1], n at least 1, begin an escape; *size: of the bytes
- * that it has in all. */
-static size_t escape(const unsigned char *p, size_t n, size_t *size)
+/* Where the key at p is if it was seen after the last one, or else is to be. It
+ * is expected there next time. */
+static struct json_seen *look_up(struct json_scan *s, const uint8_t *p)
 {
-	size_t i;
+	size_t n = (size_t)(plain(p + 1) + 1 - p);
+	struct json_seen *e = s->last;
+	uint32_t hash;
+	unsigned i;
 
-	*size = n > 1 && p[1] == 'u' ? 6 : 2;
-	if (n > 1 && *size == 2 && (p[1] == 0 || !strchr("\"\\/bfnrt", p[1])))
-		return 1;
-	for (i = 2; i < *size && i < n && text_hex(p[i]) >= 0; i++)
-		;
-	return i < n ? i : n;
-}
-
-/* How many of p[0..n-1] are whole escapes of characters by their number, one
- * behind the other: most of many a tweet. */
-static size_t unicode(const unsigned char *p, size_t n)
-{
-	size_t i = 0;
-
-	while (n - i >= 6 && p[i] == '\\' && p[i + 1] == 'u' &&
-	       (allowed[p[i + 2]] & allowed[p[i + 3]] & allowed[p[i + 4]] &
-		allowed[p[i + 5]] & HEX) != 0)
-		i += 6;
-	return i;
-}
-
-/* On in a string. False: it is not over. */
-static bool take_string(struct json_scan *s, const unsigned char *p, size_t n)
-{
-	size_t size, good;
-	bool slash;
-
-	for (;; s->at += size) {
-		s->at += unicode(p + s->at, n - s->at);
-		s->at += plain(p + s->at, n - s->at);
-		if (s->at == n || p[s->at] == '"')
-			return s->at < n;
-		slash = p[s->at] == '\\';
-		good = slash ? escape(p + s->at, n - s->at, &size)
-			     : text_utf8_begin(p + s->at, n - s->at, &size);
-		if (p[s->at] < ' ' || good < size || size == 0)
+	if (n > JSON_SEEN_MAX)
+		return e;
+	hash = p[1] | (uint32_t)p[n / 2] << 8 | (uint32_t)p[n - 2] << 16 |
+	       (uint32_t)n << 24;
+	/* what follows depends on the last three keys or so */
+	hash = hash * 2654435761u >> 23 ^ (uint32_t)(e - s->seen) << 3;
+	for (i = 0; i < 4; i++) {
+		e = &s->seen[(hash + i) % JSON_SEEN];
+		if (e->n == 0 || memcmp(e->text, p, n) == 0)
 			break;
 	}
-	if (s->at + good == n && good < size)
-		return false; /* the input's end cuts it */
-	fail(s, p[s->at] < ' ' ? JSON_CONTROL
-		: slash        ? JSON_BAD_ESCAPE
-			       : JSON_BAD_UTF8);
-	s->at += p[s->at] < ' ' ? 0 : good;
-	return false;
+	s->last->next = (uint16_t)(e - s->seen);
+	return e;
 }
 
-/* Its closing quote is at at. */
-static void end_string(struct json_scan *s, const unsigned char *p, size_t n)
+/* A scan under way. It lives in registers: all that takes one is inlined. */
+struct cursor {
+	const uint8_t *p;
+	unsigned depth;
+	enum json_place place;
+	enum json_error error; /* of the byte at p */
+};
+
+/* Take keys that were seen, up to one that no literal follows. Most come in the
+ * order of the last message, and are found by one comparison. */
+static inline void take_seen(struct json_scan *s, struct cursor *c)
 {
-	if (s->place == JSON_IN_KEY && s->depth == 1)
-		classify(s, p + s->token + 1, s->at - s->token - 1);
-	s->at++;
-	if (s->place == JSON_IN_STRING) {
-		after_value(s);
+	struct json_seen *e;
+
+	while ((KEYS >> c->place & 1) != 0) {
+		e = &s->seen[s->last->next];
+		if (!is_seen(e, c->p) &&
+		    (*c->p != '"' || !is_seen(e = look_up(s, c->p), c->p)))
+			break;
+		if (c->depth == 1)
+			s->found |= e->found;
+		s->last = e;
+		c->place = e->place;
+		c->p += e->n;
+	}
+}
+
+/* A key is over, at p: remember it with what follows. */
+static inline void after_key(struct json_scan *s, struct cursor *c,
+			     const uint8_t *p)
+{
+	static const char word[][8] = { "null,", "true,", "false," };
+	unsigned found = classify(s, c->p + 1), i;
+	const uint8_t *key = c->p;
+	struct json_seen *e;
+
+	if (c->depth == 1)
+		s->found |= found;
+	c->p = p;
+	c->place = JSON_COLON;
+	if (*p != ':')
 		return;
-	}
-	s->place = JSON_COLON;
-	if (s->at < n && p[s->at] == ':') { /* most often: no turn for it */
-		s->place = JSON_VALUE;
-		s->at++;
-	}
+	c->p++;
+	c->place = JSON_VALUE;
+	for (i = 0; i < 3 && c->place == JSON_VALUE; i++)
+		if (memcmp(c->p, word[i], strlen(word[i])) == 0) {
+			c->p += strlen(word[i]);
+			c->place = JSON_KEY;
+		}
+	if (c->p - key > JSON_SEEN_MAX)
+		return;
+	e = look_up(s, key);
+	e->n = (uint8_t)(c->p - key);
+	memcpy(e->text, key, e->n);
+	e->behind = UINT64_MAX << e->n;
+	e->place = (uint8_t)c->place;
+	e->found = (uint8_t)found;
+	s->last = e;
 }
 
-static const unsigned char *digits(const unsigned char *p, bool *bad)
+/* A value is over, or bad, at p: what may follow. A comma is taken at once. */
+static inline void after_value(const struct json_scan *s, struct cursor *c,
+			       const uint8_t *p, enum json_error error)
 {
-	const unsigned char *from = p;
+	c->p = p;
+	c->error = error;
+	c->place = s->after[c->depth];
+	if (*p != ',' || c->place == JSON_DONE || error != JSON_OK)
+		return;
+	c->p++;
+	c->place = c->place == JSON_AFTER_MEMBER ? JSON_KEY : JSON_VALUE;
+}
 
+/* Behind the escapes at p that are right. */
+static inline const uint8_t *escapes(const uint8_t *p)
+{
+	while (*p == '\\') {
+		if (p[1] == 'u' && (byte[p[2]] & byte[p[3]] & byte[p[4]] &
+				    byte[p[5]] & HEX) != 0)
+			p += 6;
+		else if ((byte[p[1]] & SHORT) != 0)
+			p += 2;
+		else
+			break;
+	}
+	return p;
+}
+
+/* What begins at p in a string is wrong: say why, and at which byte. */
+static inline void take_wrong(struct cursor *c, const uint8_t *p)
+{
+	size_t n = 1, size;
+
+	if (*p >= 0x80)
+		n = text_utf8_begin(p, 4, &size);
+	else if (*p == '\\' && p[1] == 'u')
+		for (n = 2; (byte[p[n]] & HEX) != 0;)
+			n++;
+	c->p = *p < ' ' ? p : p + n;
+	c->error = *p < ' '     ? JSON_CONTROL
+		   : *p >= 0x80 ? JSON_BAD_UTF8
+				: JSON_BAD_ESCAPE;
+}
+
+static inline void take_string(struct json_scan *s, struct cursor *c)
+{
+	const uint8_t *p = plain(c->p + 1), *from;
+	size_t n;
+
+	for (; *p != '"'; p = plain(p)) {
+		from = p;
+		p = escapes(p);
+		while (*p >= 0x80 && (n = text_utf8_4(p)) > 0)
+			p += n;
+		if (p == from) {
+			take_wrong(c, p);
+			return;
+		}
+	}
+	if ((KEYS >> c->place & 1) != 0)
+		after_key(s, c, p + 1);
+	else
+		after_value(s, c, p + 1, JSON_OK);
+}
+
+static const uint8_t *digits(const uint8_t *p)
+{
 	while (text_is_digit(*p))
 		p++;
-	*bad = p == from;
 	return p;
 }
 
-/* RFC 8259, section 6, on text that ends in a byte that no number has. Returns
- * the byte behind the number or, with *bad, the one that is wrong. */
-static const unsigned char *number_end(const unsigned char *p, bool *bad)
+/* RFC 8259, section 6. */
+static inline void take_number(const struct json_scan *s, struct cursor *c)
 {
-	*bad = false;
-	p += *p == '-';
-	p = *p == '0' ? p + 1 : digits(p, bad);
-	if (!*bad && *p == '.')
-		p = digits(p + 1, bad);
-	if (!*bad && (*p | 32) == 'e')
-		p = digits(p + 1 + (p[1] == '+' || p[1] == '-'), bad);
-	return p;
+	const uint8_t *p = c->p + (*c->p == '-');
+
+	p = *p == '0' ? p + 1 : digits(p);
+	if (*p == '.' && text_is_digit(p[-1]))
+		p = digits(p + 1);
+	if ((*p | 32) == 'e' && text_is_digit(p[-1]))
+		p = digits(p + 1 + (p[1] == '+' || p[1] == '-'));
+	after_value(s, c, p,
+		    text_is_digit(p[-1]) && (byte[*p] & NUMBER) == 0
+			? JSON_OK
+			: JSON_BAD_NUMBER);
 }
 
-/* On in a number, which is judged when its end has come. False: it has not. */
-static bool take_number(struct json_scan *s, const unsigned char *p, size_t n)
+static inline void take_literal(const struct json_scan *s, struct cursor *c)
 {
-	const unsigned char *end;
-	bool bad;
+	const uint8_t *p = c->p;
+	const char *word = *p == 't' ? "true" : *p == 'f' ? "false" : "null";
 
-	while (s->at < n &&
-	       (text_is_digit(p[s->at]) || p[s->at] == '.' || p[s->at] == '+' ||
-		p[s->at] == '-' || (p[s->at] | 32) == 'e'))
-		s->at++;
-	if (s->at == n)
-		return false;
-	end = number_end(p + s->token, &bad);
-	after_value(s);
-	if (bad || end != p + s->at) {
-		s->at = (size_t)(end - p);
-		fail(s, JSON_BAD_NUMBER);
-	}
-	return true;
+	for (; *word != '\0' && *p == (uint8_t)*word; word++)
+		p++;
+	after_value(s, c, p, *word == '\0' ? JSON_OK : JSON_BAD_LITERAL);
 }
 
-/* One of three words; false if it is cut. */
-static bool take_literal(struct json_scan *s, const unsigned char *p, size_t n)
+static inline void take_token(struct json_scan *s, struct cursor *c, uint8_t b)
 {
-	const char *word = p[s->at] == 't'   ? "true"
-			   : p[s->at] == 'f' ? "false"
-					     : "null";
-	size_t i = 0;
-
-	while (word[i] != '\0' && s->at + i < n &&
-	       p[s->at + i] == (unsigned char)word[i])
-		i++;
-	if (word[i] != '\0' && s->at + i == n)
-		return false;
-	s->at += i;
-	after_value(s);
-	if (word[i] != '\0')
-		fail(s, JSON_BAD_LITERAL);
-	return true;
-}
-
-/* A token begins at at. False: it is cut. */
-static bool take_token(struct json_scan *s, const unsigned char *p, size_t n)
-{
-	const unsigned char c = p[s->at];
-	const bool value = (VALUES >> s->place & 1) != 0;
-
-	if ((allowed[c] >> s->place & 1) == 0)
-		fail(s, s->place == JSON_BEFORE ? JSON_NOT_OBJECT
-			: s->place == JSON_DONE ? JSON_TRAILING
-						: JSON_UNEXPECTED);
-	else if ((c == '{' || c == '[') && s->depth == JSON_DEPTH)
-		fail(s, JSON_TOO_DEEP);
-	else if (c == 't' || c == 'f' || c == 'n')
-		return take_literal(s, p, n);
-	if (s->place == JSON_FAILED)
-		return true;
-	s->token = s->at++;
-	if (c == '"') {
-		s->place = value ? JSON_IN_STRING : JSON_IN_KEY;
-	} else if (c == ':' || c == ',') {
-		s->place =
-		    s->place == JSON_AFTER_MEMBER ? JSON_KEY : JSON_VALUE;
-		if (s->place == JSON_KEY && s->at < n && p[s->at] == '"') {
-			s->place = JSON_IN_KEY;
-			s->token = s->at++;
-		}
-	} else if (c == '{' || c == '[') {
-		s->is_object[s->depth++] = c == '{';
-		s->place = c == '{' ? JSON_KEY_OR_END : JSON_VALUE_OR_END;
-	} else if (c == '}' || c == ']') {
-		s->depth--;
-		after_value(s);
+	if (b == '"') {
+		take_string(s, c);
+	} else if (b == ':') {
+		c->p++;
+		c->place = JSON_VALUE;
+	} else if (b == ',') { /* behind white space */
+		after_value(s, c, c->p, JSON_OK);
+	} else if (b == '}' || b == ']') {
+		c->depth--;
+		after_value(s, c, c->p + 1, JSON_OK);
+	} else if (b == 't' || b == 'f' || b == 'n') {
+		take_literal(s, c);
+	} else if (b != '{' && b != '[') {
+		take_number(s, c);
+	} else if (c->depth == JSON_DEPTH) {
+		c->error = JSON_TOO_DEEP;
 	} else {
-		s->place = JSON_IN_NUMBER;
+		c->p++;
+		c->place = b == '{' ? JSON_KEY_OR_END : JSON_VALUE_OR_END;
+		s->after[++c->depth] =
+		    b == '{' ? JSON_AFTER_MEMBER : JSON_AFTER_ELEMENT;
 	}
-	return true;
 }
 
-bool json_scan(struct json_scan *s, const unsigned char *p, size_t n)
+void json_scan(struct json_scan *s, const uint8_t *text)
 {
-	while (s->at < n && s->place != JSON_FAILED) {
-		if (s->place == JSON_IN_KEY || s->place == JSON_IN_STRING) {
-			if (!take_string(s, p, n))
-				return false;
-			end_string(s, p, n);
-		} else if (s->place == JSON_IN_NUMBER) {
-			if (!take_number(s, p, n))
-				return false;
-		} else if (is_space(p[s->at])) {
-			if (p[s->at++] == '\n')
-				return true;
-		} else if (!take_token(s, p, n)) {
-			return false;
-		}
-	}
-	return false;
+	struct cursor c = { text + s->at, s->depth, s->place, JSON_OK };
+	uint8_t b;
+
+	do {
+		take_seen(s, &c);
+		b = *c.p;
+		if ((byte[b] >> c.place & 1) != 0)
+			take_token(s, &c, b);
+		else if ((byte[b] & SPACE) != 0)
+			c.p++;
+		else
+			c.error = c.place == JSON_BEFORE ? JSON_NOT_OBJECT
+				  : c.place == JSON_DONE ? JSON_TRAILING
+							 : JSON_UNEXPECTED;
+	} while (c.error == JSON_OK && b != '\n');
+	s->at = (size_t)(c.p - text);
+	s->depth = c.depth;
+	s->error = c.error;
+	s->place = c.error == JSON_OK ? c.place : JSON_FAILED;
 }
 
 /* What follows walks text that is known to be valid, so every token ends
  * before the object does. */
 
-static const unsigned char *skip_space(const unsigned char *p)
+static const uint8_t *skip_space(const uint8_t *p)
 {
-	while (is_space(*p))
+	while ((byte[*p] & SPACE) != 0)
 		p++;
 	return p;
 }
 
 /* From behind a string's opening quote to its closing one. */
-static const unsigned char *string_end(const unsigned char *p)
+static const uint8_t *string_end(const uint8_t *p)
 {
 	while (*p != '"')
 		p += *p == '\\' ? 2 : 1;
 	return p;
 }
 
-static const unsigned char *value_end(const unsigned char *p)
+static const uint8_t *value_end(const uint8_t *p)
 {
 	int depth = 0;
 
@@ -414,33 +441,28 @@ static const unsigned char *value_end(const unsigned char *p)
 
 /* The value of a key in the object or the array of such that p is at, or NULL.
  */
-static const unsigned char *member(const unsigned char *p, const char *key)
+static const uint8_t *member(const uint8_t *p, const char *key)
 {
-	const unsigned char *end;
-	bool found = false;
+	const uint8_t *name;
 
 	while (*p == '[')
 		p = skip_space(p + 1);
-	if (*p != '{')
-		return NULL;
-	while (!found && *p != '}') {
-		p = skip_space(p + 1); /* behind { or , */
-		if (*p == '}')
+	while (*p == '{' || *p == ',') {
+		name = skip_space(p + 1);
+		if (*name++ == '}')
 			break;
-		end = string_end(++p);
-		found = key_is(p, (size_t)(end - p), key);
-		p = skip_space(skip_space(end + 1) + 1);
-		if (!found)
-			p = value_end(p);
+		p = skip_space(skip_space(string_end(name) + 1) + 1);
+		if (key_is(name, key))
+			return p;
+		p = value_end(p);
 	}
-	return found ? p : NULL;
+	return NULL;
 }
 
 bool json_find(const char *object, const char *const *path,
 	       struct json_value *v)
 {
-	const unsigned char *p = skip_space((const unsigned char *)object);
-	const unsigned char *end;
+	const uint8_t *p = skip_space((const uint8_t *)object), *end;
 
 	v->p = "";
 	v->n = 0;
@@ -450,7 +472,7 @@ bool json_find(const char *object, const char *const *path,
 			return false;
 	}
 	end = *p == '"' ? string_end(++p) : value_end(p);
-	while (end > p && is_space(end[-1]))
+	while (end > p && (byte[end[-1]] & SPACE) != 0)
 		end--;
 	v->p = (const char *)p;
 	v->n = (size_t)(end - p);

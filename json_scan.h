@@ -18,8 +18,7 @@ enum json_class {
 	JSON_LIMIT,
 	JSON_DELETE,
 	JSON_WARNING,
-	JSON_OTHER,
-	JSON_CLASSES
+	JSON_OTHER
 };
 
 enum json_error {
@@ -40,7 +39,7 @@ enum json_error {
 /* What the error is, for a person. */
 const char *json_error_text(enum json_error e);
 
-/* Between tokens, what may follow; or the token that is being read. */
+/* What may follow. */
 enum json_place {
 	JSON_BEFORE,        /* nothing but white space so far */
 	JSON_KEY_OR_END,    /* after { */
@@ -51,37 +50,49 @@ enum json_place {
 	JSON_AFTER_MEMBER,  /* after a value in an object */
 	JSON_AFTER_ELEMENT, /* after a value in an array */
 	JSON_DONE,          /* the object is closed */
-	JSON_IN_KEY,
-	JSON_IN_STRING,
-	JSON_IN_NUMBER,
-	JSON_FAILED /* see error */
+	JSON_FAILED         /* see error */
+};
+
+#define JSON_SEEN 512    /* keys that are remembered */
+#define JSON_SEEN_MAX 48 /* bytes of one, with what follows */
+
+/* A key as it stood in the text, from its quote on, with its colon and, if it
+ * followed, a literal and a comma: right wherever a key may be. */
+struct json_seen {
+	unsigned char text[JSON_SEEN_MAX];
+	uint64_t behind; /* a bit for each byte that is no part of it */
+	uint16_t next;   /* the one that came after it most lately */
+	uint8_t n;       /* its bytes; 0: none */
+	uint8_t place;   /* behind it */
+	uint8_t found;   /* as below, at the top level */
 };
 
 struct json_scan {
 	const char *tweet_key; /* ASCII, at most JSON_KEY_MAX bytes */
 	size_t at;             /* bytes of the text that are scanned */
-	size_t token;          /* where the last token begins */
 	enum json_place place;
 	enum json_error error; /* of the byte at at */
-	bool only_tweets;      /* no other key has a meaning */
 	unsigned found;        /* a bit for each class whose key was seen */
 	unsigned depth;
-	bool is_object[JSON_DEPTH]; /* of what is open, the outermost first */
+	uint8_t after[JSON_DEPTH + 1]; /* the place after a value, by depth */
+	struct json_seen *last;        /* the key before */
+	struct json_seen seen[JSON_SEEN];
 };
 
-/* Begin a new object. tweet_key is the caller's and stays where it is. Where it
- * is neither text nor data, the stream is not Twitter's, and no other key marks
- * a class. */
+/* Begin a stream. tweet_key is the caller's and stays where it is. Where it is
+ * neither text nor data, the stream is not Twitter's, and no other key marks a
+ * class. */
 void json_init(struct json_scan *s, const char *tweet_key);
 
-/* Scan on in a text of which p[0..n-1] has come, from its beginning: the first
- * at bytes are known from earlier calls, and may have moved. Stops, and returns
- * true, behind the first LF that is white space, so that its meaning can be
- * judged from place; at the offending byte with place JSON_FAILED, which in a
- * number, judged when its end has come, may be an earlier one; or at the
- * end, which may be before a part of an escape, of a character or of a literal
- * that the end cuts: at most 5 bytes, to be scanned with what follows. */
-bool json_scan(struct json_scan *s, const unsigned char *p, size_t n);
+/* Begin an object. */
+void json_begin(struct json_scan *s);
+
+/* Scan on in a text of which the first at bytes are known, to behind its next
+ * LF, or to the offending byte, with place JSON_FAILED. An LF must be there,
+ * and JSON_SLACK bytes behind it that can be read. Where the LF is white space,
+ * its meaning can be judged from place. */
+void json_scan(struct json_scan *s, const unsigned char *text);
+#define JSON_SLACK 64
 
 /* The class of an object that was scanned to JSON_DONE. */
 enum json_class json_class(const struct json_scan *s);

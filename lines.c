@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#define BEGINNING 256 /* bytes of a bad line that are kept for its report */
+#define BEGINNING 256 /* bytes of a bad line that are shown */
+#define ROOM (LINE_MAX_SIZE + 2)
 
 /* How many of p[0..n-1] are blanks before an object. */
 static size_t blanks(const unsigned char *p, size_t n)
@@ -20,186 +21,167 @@ static void restart(struct lines *l, size_t n)
 	n += blanks(l->buf + n, l->n - n);
 	memmove(l->buf, l->buf + n, l->n - n);
 	l->n -= n;
-	l->ended = l->skipping = l->cr = false;
+	l->ended = l->skipping = false;
 	l->start = 0;
-	json_init(&l->scan, l->scan.tweet_key);
+	json_begin(&l->scan);
 }
 
 void lines_init(struct lines *l, const char *tweet_key)
 {
 	l->n = 0;
-	l->scan.tweet_key = tweet_key;
+	json_init(&l->scan, tweet_key);
 	restart(l, 0);
 }
 
-/* A line of size bytes is ready; so far n bytes of buf belong to it. */
-static enum lines_event deliver(struct lines *l, size_t n, uint64_t size,
-				enum lines_event e, struct line *line)
+/* A line of size bytes at p is ready, in the first drop bytes of buf if it is
+ * there. */
+static enum lines_event deliver(struct lines *l, const unsigned char *p,
+				size_t drop, uint64_t size, enum lines_event e,
+				struct line *line)
 {
-	size_t most = e == LINES_MALFORMED && n > BEGINNING ? BEGINNING : n;
-
+	if (e != LINES_KEEPALIVE && size > LINE_MAX_SIZE)
+		e = LINES_TOO_LONG;
 	l->ended = true;
-	l->drop = n;
-	line->p = l->buf;
-	line->n = most < size ? most : (size_t)size; /* without its end */
+	l->drop = drop;
+	line->p = p;
+	line->n =
+	    e == LINES_MESSAGE || size < BEGINNING ? (size_t)size : BEGINNING;
 	line->size = size;
 	line->class = json_class(&l->scan);
 	line->error = l->scan.error;
 	line->offset = l->scan.at;
-	return e == LINES_MALFORMED && size > LINE_MAX_SIZE ? LINES_TOO_LONG
-							    : e;
+	return e;
 }
 
-/* The object is not closed where n bytes of buf end, and so is bad. Where it is
- * of several physical lines, the last of them may be the one that went wrong,
- * or the first that is right: it is read again on its own. */
-static enum lines_event unfinished(struct lines *l, size_t n, size_t size,
-				   struct line *line)
+/* The object at p is not closed where a line of size bytes ends, and so is bad.
+ * Where it is of several lines, the last of them may be the one that went
+ * wrong, or the first that is right: it is read again on its own. */
+static enum lines_event unfinished(struct lines *l, const unsigned char *p,
+				   size_t size, struct line *line)
 {
 	l->scan.error = JSON_UNFINISHED;
 	l->scan.at = l->start > 0 ? l->start : size;
-	return deliver(l, l->start > 0 ? l->start : n, l->scan.at,
+	return deliver(l, p, l->start > 0 ? l->start : l->n, l->scan.at,
 		       LINES_MALFORMED, line);
 }
 
-/* Keep the beginning of a line of which p[0..n-1] has come, up to its LF: the
- * first at bytes are scanned. Returns how many bytes that was. */
-static size_t carry(struct lines *l, const unsigned char *p, size_t n)
+/* Judge what stands at p up to its LF; *n: the bytes of that. LINES_MORE: the
+ * LF is white space inside the object, which goes on behind it. */
+static enum lines_event judge(struct lines *l, const unsigned char *p,
+			      size_t *n, struct line *line)
 {
-	size_t room = sizeof l->buf - l->n, from = 0;
-	const unsigned char *lf;
+	enum json_place place;
+	size_t size;
 
-	if (l->n > 0 && l->buf[l->n - 1] == '\n')
-		return 0; /* it is read again */
-	if (l->n == 0 && l->scan.at > 0)
-		from = l->scan.at - (p[l->scan.at - 1] == '\n');
-	lf = memchr(p + from, '\n', n - from);
-	if (lf != NULL)
-		n = (size_t)(lf - p) + 1;
-	n = n < room ? n : room;
-	memcpy(l->buf + l->n, p, n);
-	l->n += n;
-	return n;
+	json_scan(&l->scan, p);
+	place = l->scan.place;
+	*n = l->scan.at + (place == JSON_FAILED);
+	while (p[*n - 1] != '\n')
+		++*n;
+	size = *n - 1 - (*n > 1 && p[*n - 2] == '\r');
+	if (place == JSON_FAILED && l->start > 0)
+		return unfinished(l, p, size, line);
+	if (place == JSON_FAILED || size > LINE_MAX_SIZE)
+		return deliver(l, p, l->n, size, LINES_MALFORMED, line);
+	if (place == JSON_BEFORE)
+		return deliver(l, p, l->n, size, LINES_KEEPALIVE, line);
+	if (place == JSON_DONE)
+		return deliver(l, p, l->n, size, LINES_MESSAGE, line);
+	return size < *n - 1 ? unfinished(l, p, size, line) : LINES_MORE;
 }
 
-/* The line in buf is bad or too long: on to its end, in the input. */
-static void begin_skip(struct lines *l)
+/* The first n bytes of buf are an object that goes on behind this LF. */
+static void keep_open(struct lines *l, size_t n)
 {
-	l->skipping = true;
-	l->size = l->n;
-	l->cr = l->buf[l->n - 1] == '\r';
-	if (l->n > BEGINNING)
-		l->n = BEGINNING;
+	l->buf[n - 1] = ' ';
+	l->n = l->start = n;
 }
 
-static enum lines_event skip(struct lines *l, const unsigned char *in, size_t n,
-			     size_t *used, struct line *line)
-{
-	const unsigned char *lf;
-	size_t shown;
-
-	in += *used;
-	n -= *used;
-	lf = memchr(in, '\n', n);
-	if (lf != NULL)
-		n = (size_t)(lf - in);
-	shown = n < BEGINNING - l->n ? n : BEGINNING - l->n;
-	memcpy(l->buf + l->n, in, shown);
-	l->n += shown;
-	*used += n + (lf != NULL);
-	l->size += n;
-	if (n > 0)
-		l->cr = in[n - 1] == '\r';
-	return lf == NULL
-		   ? LINES_MORE
-		   : deliver(l, l->n, l->size - l->cr, LINES_MALFORMED, line);
-}
-
-/* Scan on in what is carried. LINES_MORE: it needs more, or is to be skipped.
- */
-static enum lines_event judge(struct lines *l, struct line *line)
-{
-	bool lf = l->buf[l->n - 1] == '\n';
-	bool crlf = lf && l->n > 1 && l->buf[l->n - 2] == '\r';
-	size_t size = l->n - lf - crlf;
-
-	json_scan(&l->scan, l->buf, l->n);
-	if (l->scan.place == JSON_FAILED && l->start > 0)
-		return unfinished(l, l->n, size, line);
-	if (lf && (l->scan.place == JSON_FAILED || size > LINE_MAX_SIZE))
-		return deliver(l, l->n, size, LINES_MALFORMED, line);
-	if (l->scan.place == JSON_FAILED || (!lf && l->n == sizeof l->buf))
-		begin_skip(l);
-	else if (lf && l->scan.place == JSON_BEFORE)
-		return deliver(l, l->n, size, LINES_KEEPALIVE, line);
-	else if (lf && l->scan.place == JSON_DONE)
-		return deliver(l, l->n, size, LINES_MESSAGE, line);
-	else if (crlf)
-		return unfinished(l, l->n, size, line);
-	if (lf) { /* white space inside the object, which goes on behind it */
-		l->buf[l->n - 1] = ' ';
-		l->start = l->n;
-	}
-	return LINES_MORE;
-}
-
-/* A line that lies in the input, p[0..n-1], as a whole. */
-static enum lines_event take_whole(struct lines *l, const unsigned char *p,
-				   size_t n, struct line *line)
-{
-	size_t at;
-	bool crlf;
-
-	if (!json_scan(&l->scan, p, n) || l->scan.place != JSON_DONE ||
-	    l->scan.at > LINE_MAX_SIZE)
-		return LINES_MORE;
-	at = l->scan.at;
-	crlf = p[at - 2] == '\r';
-	deliver(l, 0, 0, LINES_MESSAGE, line);
-	line->p = p;
-	line->n = at - 1 - crlf;
-	line->size = line->n;
-	return LINES_MESSAGE;
-}
-
-/* A new line, in the input from *used on; LINES_MORE if it is not whole. */
+/* A new line in the input. LINES_MORE: it is not whole, or goes on. */
 static enum lines_event begin_line(struct lines *l, const unsigned char *in,
 				   size_t n, size_t *used, struct line *line)
 {
 	enum lines_event e;
+	size_t size;
 
-	*used += blanks(in + *used, n - *used);
-	if (*used == n)
+	*used = blanks(in, n);
+	in += *used;
+	n -= *used;
+	if (n == 0 || (in[n - 1] != '\n' && memchr(in, '\n', n) == NULL))
 		return LINES_MORE;
-	if (in[*used] == '\n') {
-		++*used;
-		return LINES_KEEPALIVE;
+	e = judge(l, in, &size, line);
+	*used += size;
+	if (e == LINES_MORE) {
+		memcpy(l->buf, in, size);
+		keep_open(l, size);
 	}
-	e = take_whole(l, in + *used, n - *used, line);
-	*used += e == LINES_MESSAGE ? l->scan.at : 0;
 	return e;
+}
+
+/* Carry on with in[*used..n-1], up to an LF. Is it there? */
+static bool carry(struct lines *l, const unsigned char *in, size_t n,
+		  size_t *used)
+{
+	const unsigned char *lf;
+
+	if (l->n > 0 && l->buf[l->n - 1] == '\n')
+		return true; /* it is read again */
+	if (*used == n)
+		return false;
+	in += *used;
+	n -= *used;
+	if (n > ROOM - l->n)
+		n = ROOM - l->n;
+	lf = memchr(in, '\n', n);
+	if (lf != NULL)
+		n = (size_t)(lf - in) + 1;
+	memcpy(l->buf + l->n, in, n);
+	l->n += n;
+	*used += n;
+	return lf != NULL;
+}
+
+/* On to the end of a line that is too long. */
+static enum lines_event skip(struct lines *l, const unsigned char *in, size_t n,
+			     size_t *used, struct line *line)
+{
+	for (; *used < n; ++*used, l->size++) {
+		if (in[*used] == '\n') {
+			++*used;
+			return deliver(l, l->buf, l->n, l->size - l->cr,
+				       LINES_TOO_LONG, line);
+		}
+		l->cr = in[*used] == '\r';
+	}
+	return LINES_MORE;
 }
 
 enum lines_event lines_next(struct lines *l, const unsigned char *in, size_t n,
 			    size_t *used, struct line *line)
 {
 	enum lines_event e = LINES_MORE;
+	size_t size;
 
 	*used = 0;
 	if (l->ended)
 		restart(l, l->drop);
-	while (e == LINES_MORE && !l->skipping) {
-		if (l->n == 0) {
-			e = begin_line(l, in, n, used, line);
-			if (e != LINES_MORE || *used == n)
-				return e;
-		}
-		*used += carry(l, in + *used, n - *used);
-		e = judge(l, line);
-		if (*used == n)
-			break;
+	if (l->n == 0)
+		e = begin_line(l, in, n, used, line);
+	while (e == LINES_MORE && !l->skipping && carry(l, in, n, used)) {
+		e = judge(l, l->buf, &size, line);
+		if (e == LINES_MORE)
+			keep_open(l, size);
 	}
-	return e == LINES_MORE && l->skipping ? skip(l, in, n, used, line) : e;
+	if (e != LINES_MORE || l->n < ROOM)
+		return e;
+	if (l->start > 0)
+		return unfinished(l, l->buf, l->n, line);
+	if (!l->skipping) {
+		l->skipping = true;
+		l->size = l->n;
+		l->cr = l->buf[l->n - 1] == '\r';
+	}
+	return skip(l, in, n, used, line);
 }
 
 bool lines_pending(const struct lines *l)
@@ -207,17 +189,26 @@ bool lines_pending(const struct lines *l)
 	return l->ended && l->drop < l->n;
 }
 
-enum lines_event lines_end(struct lines *l, bool proper, struct line *line)
+enum lines_event lines_end(struct lines *l, struct line *line)
 {
-	size_t cr;
+	size_t size;
 
 	if (l->ended)
 		restart(l, l->drop);
 	if (l->skipping)
-		return deliver(l, l->n, l->size - l->cr, LINES_MALFORMED, line);
-	cr = l->n > 0 && l->buf[l->n - 1] == '\r';
-	if (proper && l->n > 0 && l->scan.place == JSON_DONE)
-		return deliver(l, l->n, l->n - cr, LINES_MESSAGE, line);
+		return deliver(l, l->buf, l->n, l->size - l->cr, LINES_TOO_LONG,
+			       line);
 	line->size = l->n;
-	return LINES_MORE;
+	if (l->n == 0)
+		return LINES_MORE;
+	size = l->n - (l->buf[l->n - 1] == '\r');
+	l->buf[l->n] = '\n';
+	json_scan(&l->scan, l->buf);
+	if (l->scan.place == JSON_DONE)
+		return deliver(l, l->buf, l->n, size, LINES_MESSAGE, line);
+	if (l->scan.place != JSON_FAILED || l->scan.at == l->n)
+		return LINES_MORE; /* it is cut, but right so far */
+	if (l->start > 0)
+		return unfinished(l, l->buf, size, line);
+	return deliver(l, l->buf, l->n, size, LINES_MALFORMED, line);
 }

@@ -10,6 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if NET_SLACK < JSON_SLACK
+#error "json_scan reads behind what net_peek returns"
+#endif
+
 #define REPORT 60000u    /* ms between two reports without -s */
 #define ASLEEP 60000u    /* ms: ppoll's clock stands still in suspend */
 #define LATE (64u << 10) /* bytes held for a reader that is late */

@@ -244,7 +244,7 @@ static void send_records(struct net *c)
 
 static void receive(struct net *c)
 {
-	ssize_t k = recv(c->fd, c->in, sizeof c->in, 0);
+	ssize_t k = recv(c->fd, c->in, NET_BUFFER, 0);
 
 	c->from = 0;
 	c->n = k > 0 ? (size_t)k : 0;

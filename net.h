@@ -14,6 +14,7 @@
 /* Bytes received at once. The more, the fewer wake-ups; as many fit in half of
  * the reader's pipe, and with as many held all is still under 2 MiB. */
 #define NET_BUFFER (512u * 1024)
+#define NET_SLACK 64 /* bytes that can be read behind what came */
 
 enum net_phase {
 	NET_IDLE,
@@ -60,7 +61,7 @@ struct net {
 	bool blocked;      /* without TLS: the socket took no more */
 	size_t from, n;    /* received bytes not yet fed to TLS */
 	uint64_t progress; /* bytes that went on, either way, so far */
-	unsigned char in[NET_BUFFER];
+	unsigned char in[NET_BUFFER + NET_SLACK];
 	struct tls tls; /* anchors set by the caller, once */
 };
 
@@ -85,7 +86,8 @@ __attribute__((warn_unused_result)) bool net_random(struct net *c, void *p,
 struct pollfd net_poll(const struct net *c);
 uint64_t net_deadline(const struct net *c);
 
-/* Received bytes, decrypted, or NULL; then how many are done with. */
+/* Received bytes, decrypted, or NULL; then how many are done with. Behind them
+ * NET_SLACK bytes can be read: of in, or of TLS's output behind its input. */
 const unsigned char *net_peek(struct net *c, size_t *n);
 void net_ack(struct net *c, size_t n);
 

@@ -447,7 +447,7 @@ static enum session_event take_line(struct session *s, struct moment now,
 static enum session_event take_rest(struct session *s, struct moment now)
 {
 	bool proper = s->cause == CAUSE_EOF && http_body_may_end(&s->body);
-	enum lines_event e = lines_end(&s->lines, true, &s->line);
+	enum lines_event e = lines_end(&s->lines, &s->line);
 
 	if (e == LINES_MESSAGE && !proper) {
 		if (s->line.class != JSON_LIMIT)
@@ -521,7 +521,8 @@ enum session_event session_next(struct session *s, struct moment now,
 	if (s->phase == SESSION_BODY && reads_on && lines_pending(&s->lines))
 		e = take_line(s, now,
 			      lines_next(&s->lines, in, 0, used, &s->line));
-	else if (s->phase == SESSION_BODY && last && !lines_pending(&s->lines))
+	if (e == SESSION_MORE && s->phase == SESSION_BODY && last &&
+	    !lines_pending(&s->lines))
 		e = take_rest(s, now);
 	if (e != SESSION_MORE)
 		return e;

@@ -143,9 +143,10 @@ const char *session_resume(struct session *s, struct moment now);
 /* The connection is up and the request about to be sent. */
 void session_connected(struct session *s, struct moment now);
 
-/* Take in[0..n-1]; *used says how far it went. Returns the next event; line is
- * valid until the next call, and while in stays where it is. With n of 0 the
- * end that session_end has announced is returned. */
+/* Take in[0..n-1], behind which JSON_SLACK bytes can be read; *used says how
+ * far it went. Returns the next event; line is valid until the next call, and
+ * while in stays where it is. With n of 0 the end that session_end has
+ * announced is returned. */
 enum session_event session_next(struct session *s, struct moment now,
 				const unsigned char *in, size_t n,
 				size_t *used);

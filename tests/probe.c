@@ -56,27 +56,54 @@ static const char *field(size_t *at)
 	return s;
 }
 
-/* j: size of a piece in 4 bytes, a tweet key, a document. */
+/* The same, with what may be read behind it, of which nothing may depend. */
+static unsigned char *line_piece(const unsigned char *p, size_t n)
+{
+	static unsigned char behind;
+	unsigned char *copy = malloc(n + JSON_SLACK);
+
+	if (copy == NULL)
+		abort();
+	memcpy(copy, p, n);
+	memset(copy + n, behind += 17, JSON_SLACK);
+	return copy;
+}
+
+/* j: size of a piece in 4 bytes, a tweet key, a document: a message, whatever
+ * was remembered of those before? */
 static void probe_json(void)
 {
-	static struct json_scan s;
-	size_t step = number(0), at = 4, from, n, come = 0;
+	static struct lines l;
+	static char key[64];
+	size_t step = number(0), at = 4, n, used, messages = 0, bad = 0;
+	enum json_class class = JSON_OTHER;
+	struct line line, why = { 0 };
+	const char *tweet_key = field(&at);
 	unsigned char *p;
+	enum lines_event e;
 
-	json_init(&s, field(&at));
-	from = at;
-	n = size - from;
-	while (come < n && s.place != JSON_FAILED) {
-		come = n - come < step ? n : come + step;
-		p = piece(payload + from, come);
-		while (json_scan(&s, p, come))
-			;
+	if (strcmp(key, tweet_key) != 0)
+		lines_init(&l, strcpy(key, tweet_key));
+	memcpy(payload + size, "\r\n", 2);
+	for (size += 2; at < size; at += n) {
+		n = size - at < step ? size - at : step;
+		p = line_piece(payload + at, n);
+		for (size_t from = 0;; from += used) {
+			e = lines_next(&l, p + from, n - from, &used, &line);
+			if (e == LINES_MORE)
+				break;
+			messages += e == LINES_MESSAGE;
+			class = e == LINES_MESSAGE ? line.class : class;
+			if (e >= LINES_MALFORMED && bad++ == 0)
+				why = line;
+		}
 		free(p);
 	}
-	if (s.place == JSON_DONE && s.at == n)
-		printf("ok %d\n", json_class(&s));
+	if (messages == 1 && bad == 0)
+		printf("ok %d\n", class);
 	else
-		printf("bad %s at %zu\n", json_error_text(s.error), s.at);
+		printf("bad %s at %" PRIu64 "\n", json_error_text(why.error),
+		       why.offset);
 }
 
 /* 8: a byte. For each two bytes behind it, is the three a part of a string?
@@ -84,17 +111,18 @@ static void probe_json(void)
 static void probe_utf8(void)
 {
 	static struct json_scan s;
-	unsigned char text[] = "{\"a\":\"...\"}", bits[32];
+	unsigned char text[16 + JSON_SLACK] = "{\"a\":\"...\"}\n", bits[32];
 	unsigned b, c;
 
+	json_init(&s, "text");
 	text[6] = payload[0];
 	for (b = 0; b < 256; b++) {
 		memset(bits, 0, sizeof bits);
 		for (c = 0; c < 256; c++) {
 			text[7] = (unsigned char)b;
 			text[8] = (unsigned char)c;
-			json_init(&s, "text");
-			json_scan(&s, text, sizeof text - 1);
+			json_begin(&s);
+			json_scan(&s, text);
 			if (s.place == JSON_DONE)
 				bits[c / 8] |= (unsigned char)(1u << c % 8);
 		}
@@ -127,8 +155,7 @@ static void probe_lines(void)
 	static struct lines l;
 	static const char *const names[] = { "more", "message", "keepalive",
 					     "malformed", "long" };
-	size_t step = number(0), at = 5, n, used;
-	bool proper = payload[4] == 'p';
+	size_t step = number(0), at = 4, n, used;
 	enum lines_event e;
 	struct line line;
 	unsigned char *p;
@@ -139,7 +166,7 @@ static void probe_lines(void)
 		size_t left;
 
 		n = size - at < step ? size - at : step;
-		from = p = piece(payload + at, n);
+		from = p = line_piece(payload + at, n);
 		left = n;
 		do {
 			e = lines_next(&l, from, left, &used, &line);
@@ -157,7 +184,7 @@ static void probe_lines(void)
 		} while (e != LINES_MORE);
 		free(p);
 	}
-	e = lines_end(&l, proper, &line);
+	e = lines_end(&l, &line);
 	printf("end:%s:%zu\n", names[e], (size_t)line.size);
 }
 
