@@ -13,6 +13,8 @@
 #   make fuzz       libFuzzer on the rooms that read foreign bytes;
 #                   FUZZ_SECONDS, FUZZ_RUNS, FUZZ_TARGETS
 #   make lint       warnings of two compilers, cppcheck, clang-tidy, format
+#   make check-reproducible    the same commit gives the same bytes, elsewhere
+#                   and later
 #   make release-check   all of these, one after the other
 #   make clean
 #
@@ -379,6 +381,12 @@ build/interop/ready: scripts/interop tests/interop/package-lock.json
 interop: tstream build/tests/probe build/tests/tstream-fast build/interop/ready
 	$(PYTEST) --timeout=300 -m interop $(PYTEST_ARGS) tests
 
+# The same commit gives the same bytes: natively, and for REPRODUCIBLE.
+REPRODUCIBLE ?= armhf
+check-reproducible: build/tools | $(SOURCE)
+	scripts/need faketime util-linux git
+	scripts/reproducible '$(BEAR)' native $(REPRODUCIBLE)
+
 # All that a release must pass, hours of it; the first failure ends it.
 RELEASE = lint check torture interop check-ports check-kernels \
 	check-reproducible fuzz soak bench
@@ -393,5 +401,5 @@ clean:
 	rm -rf build tstream tstream-*
 
 .PHONY: FORCE all clean demo check torture interop soak install uninstall \
-	dist release-check lint bench fuzz
+	dist check-reproducible release-check lint bench fuzz
 .DELETE_ON_ERROR:
