@@ -8,8 +8,8 @@
 #   make soak       an endurance run; SOAK_SECONDS, SOAK_RECONNECTS
 #   make install    binary, manual, unit; PREFIX and DESTDIR; make uninstall
 #   make dist       what is committed, as tstream-VERSION.tar.gz
-#   make bench      CPU, memory and latency beside curl, jq and others;
-#                   BENCH_MB, BENCH_PAIRS
+#   make bench      CPU, memory and latency beside curl, jq, tweepy, npm's
+#                   clients and others; BENCH_MB, BENCH_PAIRS
 #   make fuzz       libFuzzer on the rooms that read foreign bytes;
 #                   FUZZ_SECONDS, FUZZ_RUNS, FUZZ_TARGETS
 #   make lint       warnings of two compilers, cppcheck, clang-tidy, format
@@ -282,7 +282,7 @@ BENCH = build/tests/bench_server build/tests/bench_floor build/tests/bench_scan 
 	build/tests/bench_simdjson
 build/bench-ready: build/tests-ready Makefile
 	scripts/need curl jq libssl-dev libsimdjson-dev g++ python3-requests \
-		util-linux
+		python3-tweepy util-linux
 	@touch $@
 build/tests/bench_server: tests/bench_server.c | build/bench-ready
 	$(HOSTCC) $(WARN) $(DEFS) -O2 -o $@ $< -lssl -lcrypto
@@ -296,6 +296,8 @@ build/tests/bench_scan: tests/bench_scan.c build/json_scan.o  \
 build/tests/bench_simdjson: tests/bench_simdjson.cpp | build/bench-ready
 	g++ -O2 -o $@ $< -lsimdjson
 bench: tstream $(BENCH)
+	@# without them the rows of npm's clients are skipped
+	-@$(MAKE) --no-print-directory build/interop/ready
 	BENCH_MB=$(BENCH_MB) BENCH_PAIRS=$(BENCH_PAIRS) $(LEAVE_NOTHING) $(PYTHON) -B tests/bench.py ./tstream
 
 # A line each: the mode, the file, where it is installed.

@@ -23,6 +23,9 @@ import peer
 BUILD = pathlib.Path("build/tests")
 MB = int(os.environ.get("BENCH_MB", "1024"))
 PAIRS = int(os.environ.get("BENCH_PAIRS", "5"))
+MODULES = pathlib.Path("build/interop/node_modules")
+NPM = ("twit", "twitter-api-v2")  # as tests/interop/package-lock.json has them
+COUNTED = ("tweepy", *NPM)  # they hand out every message
 BYE = b'{"disconnect":{"code":9}}\n'
 # As real ones: 5.3 KB a line, some 270 characters of it as \uXXXX.
 WESTERN = ("der die und Köln Grüße weather snow café naïve сегодня RT @someone "
@@ -135,35 +138,53 @@ class Bench:
             "floor": [BUILD / "bench_floor", str(self.port), self.authority.file],
             "floor, written": [BUILD / "bench_floor", str(self.port),
                                self.authority.file, "-"],
+            **{npm: ["env", f"NODE_EXTRA_CA_CERTS={self.authority.file}",
+                     f"NODE_PATH={MODULES}", "NODE_NO_WARNINGS=1", "node",
+                     "tests/bench_npm.js", npm, url] for npm in NPM},
+            "tweepy": ["/usr/bin/python3", "tests/bench_tweepy.py", url,
+                       self.authority.file],
             "python": ["/usr/bin/python3", "tests/bench_original.py", url,
                        self.authority.file],
         }[name]
 
-    def run(self, name, size, check=False):
-        """CPU seconds per GB of the client and its children."""
+    def run(self, name, size, reader=("cat",)):
+        """CPU seconds per GB of the client and its children; what the reader of
+        its output said."""
         server = self.serve(size)
         r, w = os.pipe()
         drain = subprocess.Popen(
-            ["taskset", "-c", "0", "sha256sum" if check else "cat"], stdin=r,
-            stdout=subprocess.PIPE if check else subprocess.DEVNULL)
+            ["taskset", "-c", "0", *reader], stdin=r,
+            stdout=subprocess.DEVNULL if reader[0] == "cat" else subprocess.PIPE)
         os.close(r)
         client = subprocess.Popen(["taskset", "-c", "1", *self.command(name)],
                                   stdout=w)
         os.close(w)
         _, status, usage = os.wait4(client.pid, 0)
         client.returncode = status
-        digest = drain.communicate()[0]
+        said = drain.communicate()[0]
         server.kill()
         server.wait()
         assert status == 0, (name, status)
-        sent = -(-size // self.chunks.stat().st_size) * len(self.block)
-        if check:
-            want = hashlib.sha256()
-            for _ in range(-(-size // self.chunks.stat().st_size)):
-                want.update(self.block)
-            want.update(BYE)
-            assert digest.split()[0].decode() == want.hexdigest(), name
-        return (usage.ru_utime + usage.ru_stime) / (sent / 1e9)
+        sent = self.blocks(size) * len(self.block)
+        return (usage.ru_utime + usage.ru_stime) / (sent / 1e9), said
+
+    def blocks(self, size):
+        """How many blocks the server sends for size."""
+        return -(-size // self.chunks.stat().st_size)
+
+    def check_bytes(self, name, size):
+        """The client writes just what was sent."""
+        want = hashlib.sha256()
+        for _ in range(self.blocks(size)):
+            want.update(self.block)
+        want.update(BYE)
+        _, said = self.run(name, size, ["sha256sum"])
+        assert said.split()[0].decode() == want.hexdigest(), name
+
+    def check_count(self, name):
+        """The client writes as many messages as were sent."""
+        _, said = self.run(name, 1, ["wc", "-l"])
+        assert int(said) == self.block.count(b"\n") + 1, (name, said)
 
     def latency(self, name):
         """Microseconds from the server's send to the reader, 1,000 messages."""
@@ -230,25 +251,37 @@ def spread(values):
     return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
+def lacks(name):
+    """Why a peer cannot be run, or None."""
+    if name == "curl | jq" and not shutil.which("jq"):
+        return "no jq"
+    if name in NPM and not (MODULES / name / "package.json").exists():
+        return "npm did not install it"
+    return None
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         bench = Bench(folder, workload(folder))
         size = MB << 20
-        bench.run("tstream", 64 << 20, check=True)
+        bench.check_bytes("tstream", 64 << 20)
         print("output equals what was sent, by SHA-256\n")
         row("CPU s per GB, median (least-most)", "goal", "measured")
         for name, bytes_, goal in (("curl", size, 0.70), ("floor", size, 1.8),
                                    ("floor, written", size, None),
                                    ("curl | jq", size // 16, 1 / 25),
-                                   ("python", size // 16, 1 / 15)):
-            if name == "curl | jq" and not shutil.which("jq"):
-                row(name, "-", "skipped: no jq")
+                                   ("python", size // 16, 1 / 15),
+                                   *((x, size // 16, None) for x in COUNTED)):
+            if lacks(name):
+                row(f"tstream / {name}", "-", f"skipped: {lacks(name)}")
                 continue
+            if name in COUNTED:
+                bench.check_count(name)
             mine, theirs = [], []
             for _ in range(PAIRS):
-                theirs.append(bench.run(name, bytes_))
-                mine.append(bench.run("tstream", bytes_))
+                theirs.append(bench.run(name, bytes_)[0])
+                mine.append(bench.run("tstream", bytes_)[0])
             ratios = [a / b for a, b in zip(mine, theirs)]
             row(f"  {name}", "", spread(theirs))
             row(f"  tstream beside it", "", spread(mine))
