@@ -33,9 +33,9 @@ void json_init(struct json_scan *s, const char *tweet_key)
 
 void json_begin(struct json_scan *s)
 {
-	s->at = 0;
 	s->place = JSON_BEFORE;
 	s->error = JSON_OK;
+	s->at = 0;
 	s->found = s->depth = 0;
 	s->last = s->seen;
 }
@@ -228,39 +228,6 @@ static inline void take_seen(struct json_scan *s, struct cursor *c)
 	}
 }
 
-/* A key is over, at p: remember it with what follows. */
-static inline void after_key(struct json_scan *s, struct cursor *c,
-			     const uint8_t *p)
-{
-	static const char word[][8] = { "null,", "true,", "false," };
-	unsigned found = classify(s, c->p + 1), i;
-	const uint8_t *key = c->p;
-	struct json_seen *e;
-
-	if (c->depth == 1)
-		s->found |= found;
-	c->p = p;
-	c->place = JSON_COLON;
-	if (*p != ':')
-		return;
-	c->p++;
-	c->place = JSON_VALUE;
-	for (i = 0; i < 3 && c->place == JSON_VALUE; i++)
-		if (memcmp(c->p, word[i], strlen(word[i])) == 0) {
-			c->p += strlen(word[i]);
-			c->place = JSON_KEY;
-		}
-	if (c->p - key > JSON_SEEN_MAX)
-		return;
-	e = look_up(s, key);
-	e->n = (uint8_t)(c->p - key);
-	memcpy(e->text, key, e->n);
-	e->behind = UINT64_MAX << e->n;
-	e->place = (uint8_t)c->place;
-	e->found = (uint8_t)found;
-	s->last = e;
-}
-
 /* A value is over, or bad, at p: what may follow. A comma is taken at once. */
 static inline void after_value(const struct json_scan *s, struct cursor *c,
 			       const uint8_t *p, enum json_error error)
@@ -272,6 +239,46 @@ static inline void after_value(const struct json_scan *s, struct cursor *c,
 		return;
 	c->p++;
 	c->place = c->place == JSON_AFTER_MEMBER ? JSON_KEY : JSON_VALUE;
+}
+
+/* One of three words. */
+static inline void take_literal(const struct json_scan *s, struct cursor *c)
+{
+	const uint8_t *p = c->p;
+	const char *word = *p == 't' ? "true" : *p == 'f' ? "false" : "null";
+
+	for (; *word != '\0' && *p == (uint8_t)*word; word++)
+		p++;
+	after_value(s, c, p, *word == '\0' ? JSON_OK : JSON_BAD_LITERAL);
+}
+
+/* A key is over, at p: remember it with its colon and a literal. */
+static inline void after_key(struct json_scan *s, struct cursor *c,
+			     const uint8_t *p)
+{
+	const uint8_t *key = c->p;
+	unsigned found = classify(s, key + 1);
+	struct json_seen *e;
+
+	if (c->depth == 1)
+		s->found |= found;
+	c->p = p;
+	c->place = JSON_COLON;
+	if (*p != ':')
+		return;
+	c->p++;
+	c->place = JSON_VALUE;
+	if (p[1] == 't' || p[1] == 'f' || p[1] == 'n')
+		take_literal(s, c);
+	if (c->p - key > JSON_SEEN_MAX || c->error != JSON_OK)
+		return;
+	e = look_up(s, key);
+	e->n = (uint8_t)(c->p - key);
+	memcpy(e->text, key, e->n);
+	e->behind = UINT64_MAX << e->n;
+	e->place = (uint8_t)c->place;
+	e->found = (uint8_t)found;
+	s->last = e;
 }
 
 /* Behind the escapes at p that are right. */
@@ -349,16 +356,6 @@ static inline void take_number(const struct json_scan *s, struct cursor *c)
 			: JSON_BAD_NUMBER);
 }
 
-static inline void take_literal(const struct json_scan *s, struct cursor *c)
-{
-	const uint8_t *p = c->p;
-	const char *word = *p == 't' ? "true" : *p == 'f' ? "false" : "null";
-
-	for (; *word != '\0' && *p == (uint8_t)*word; word++)
-		p++;
-	after_value(s, c, p, *word == '\0' ? JSON_OK : JSON_BAD_LITERAL);
-}
-
 static inline void take_token(struct json_scan *s, struct cursor *c, uint8_t b)
 {
 	if (b == '"') {
@@ -371,17 +368,17 @@ static inline void take_token(struct json_scan *s, struct cursor *c, uint8_t b)
 	} else if (b == '}' || b == ']') {
 		c->depth--;
 		after_value(s, c, c->p + 1, JSON_OK);
-	} else if (b == 't' || b == 'f' || b == 'n') {
-		take_literal(s, c);
-	} else if (b != '{' && b != '[') {
-		take_number(s, c);
-	} else if (c->depth == JSON_DEPTH) {
+	} else if ((b == '{' || b == '[') && c->depth == JSON_DEPTH) {
 		c->error = JSON_TOO_DEEP;
-	} else {
+	} else if (b == '{' || b == '[') {
 		c->p++;
 		c->place = b == '{' ? JSON_KEY_OR_END : JSON_VALUE_OR_END;
 		s->after[++c->depth] =
 		    b == '{' ? JSON_AFTER_MEMBER : JSON_AFTER_ELEMENT;
+	} else if (b >= 'f') {
+		take_literal(s, c);
+	} else {
+		take_number(s, c);
 	}
 }
 
