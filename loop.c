@@ -137,6 +137,7 @@ static void step_net(struct loop *l, struct moment now)
 		[NET_CERTIFICATE] = CAUSE_CERTIFICATE,
 		[NET_PROXY_REFUSED] = CAUSE_PROXY,
 		[NET_LOCAL] = CAUSE_LOCAL,
+		[NET_NO_LOOK_UP] = CAUSE_LOCAL,
 	};
 	const bool asked = l->net.phase == NET_PROXY;
 

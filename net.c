@@ -183,10 +183,9 @@ static void resolved(struct net *c, enum resolve_result r, struct moment now)
 {
 	if (r == RESOLVE_OK)
 		next_address(c, now);
-	else if (r == RESOLVE_GONE)
-		net_give_up(c, resolve_text(r));
 	else if (r != RESOLVE_MORE)
-		fail(c, NET_NETWORK, "%s", resolve_text(r));
+		fail(c, r == RESOLVE_GONE ? NET_NO_LOOK_UP : NET_NETWORK, "%s",
+		     resolve_text(r));
 	else if (now.ms >= c->deadline)
 		fail(c, NET_NETWORK,
 		     "no name server answered within 10 seconds");

@@ -36,7 +36,8 @@ enum net_failure {
 	NET_NETWORK,
 	NET_CERTIFICATE,
 	NET_PROXY_REFUSED, /* see PROXY_REFUSED */
-	NET_LOCAL          /* here: another attempt is no use */
+	NET_LOCAL,         /* here: another attempt is no use */
+	NET_NO_LOOK_UP     /* nor one of this process: see RESOLVE_GONE */
 };
 
 struct net {

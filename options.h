@@ -14,7 +14,7 @@ struct options {
 	struct loop_config loop;
 };
 
-enum exit_status { EXIT_DONE, EXIT_FATAL, EXIT_USAGE, EXIT_OUTPUT };
+enum exit_status { EXIT_DONE, EXIT_FATAL, EXIT_USAGE, EXIT_MACHINE };
 
 /* Say what is wrong with the command or a setting, and end with EXIT_USAGE. */
 __attribute__((format(printf, 1, 2), noreturn)) void

@@ -369,8 +369,9 @@ int main(int argc, char **argv)
 		die_by(wheel.signal);
 	if (end == LOOP_READER_GONE)
 		die_by(SIGPIPE);
-	if (end == LOOP_OUTPUT || wheel.coverage.report_failed)
-		return EXIT_OUTPUT;
+	if (end == LOOP_OUTPUT || wheel.coverage.report_failed ||
+	    (end == LOOP_FATAL && wheel.net.failure == NET_NO_LOOK_UP))
+		return EXIT_MACHINE;
 	return end == LOOP_FATAL || wheel.session.stats.connects == 0
 		   ? EXIT_FATAL
 		   : EXIT_DONE;
