@@ -13,6 +13,9 @@
 #   make fuzz       libFuzzer on the rooms that read foreign bytes;
 #                   FUZZ_SECONDS, FUZZ_RUNS, FUZZ_TARGETS
 #   make lint       warnings of two compilers, cppcheck, clang-tidy, format
+#   make check-ports     eight other processors under qemu-user; PORTS
+#   make check-kernels   the same under Debian's kernels in virtual machines;
+#                   KERNELS
 #   make check-reproducible    the same commit gives the same bytes, elsewhere
 #                   and later
 #   make release-check   all of these, one after the other
@@ -146,6 +149,38 @@ $(B)/%.o: %.c $(HEADERS) Makefile $(B)/choices | $(SOURCE)
 	@echo '  CC $<'
 	@$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 $(B)/roots.o: $(B)/include/roots_builtin.h
+
+# Another processor's shipped objects in programs of the tests.
+PORT_PROGRAMS = $(B)/tests/unit $(B)/tests/probe $(B)/tests/counters \
+	$(B)/tests/sandbox $(B)/tests/init
+ifdef TARGET
+port: $(BINARY) $(PORT_PROGRAMS)
+CMOCKA = build/cmocka/src/cmocka.c
+$(CMOCKA): | build/tools
+	scripts/fetch source cmocka cmocka_1.1.5.orig.tar.xz \
+		f0ccd8242d55e2fd74b16ba518359151f6f8383ff8aef4976e48393f77bba8b6 \
+		build/cmocka
+$(PORT_PROGRAMS): $(B)/tests/%: tests/%.c $(OBJS) $(B)/libbearssl.a | $(CMOCKA)
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	@$(CC) -w $(DEFS) $(CFLAGS) $(INCLUDES) -I build/cmocka/include -static \
+		-D_UINTPTR_T -DHAVE_SIGNAL_H -DHAVE_STRUCT_TIMESPEC -DHAVE_CLOCK_REALTIME \
+		-o $@ $< $(if $(findstring unit,$@),$(CMOCKA)) \
+		$(filter-out $(B)/tstream.o,$(OBJS)) $(B)/libbearssl.a
+# The kernel of Debian's package; armel has none that qemu runs.
+KERNEL_arm64 = linux-image-arm64 arm64
+KERNEL_armhf = linux-image-armmp armhf
+KERNEL_armel = $(KERNEL_armhf)
+KERNEL_i386 = linux-image-686-pae i386
+KERNEL_mipsel = linux-image-4kc-malta mipsel
+KERNEL_ppc64el = linux-image-powerpc64le ppc64el
+KERNEL_s390x = linux-image-s390x s390x
+kernel: port $(B)/kernel/boot
+$(B)/kernel/boot: scripts/fetch | build/tools
+	scripts/fetch first $(KERNEL_$(TARGET)) $(B)/kernel
+	rm -rf $(B)/kernel/lib $(B)/kernel/usr
+	@touch $@
+endif
 
 # Tests: the pure rooms under sanitizers, and the binary against tests/peer.py.
 
@@ -367,7 +402,8 @@ PYTEST = $(LEAVE_NOTHING) $(PYTHON) -B -m pytest -q -p no:cacheprovider
 # Most tests wait for a clock; JOBS of them do so side by side (0: none).
 JOBS ?= 2
 check: tstream $(TEST_PROGRAMS)
-	$(PYTEST) --timeout=300 -n $(JOBS) -m 'not torture and not interop' \
+	$(PYTEST) --timeout=300 -n $(JOBS) -m 'not torture and not interop and not ports \
+		and not kernels' \
 		$(PYTEST_ARGS) tests
 
 # What takes minutes: all cuts, flips, system calls, rows; 10,000 simulated
@@ -382,6 +418,24 @@ build/interop/ready: scripts/interop tests/interop/package-lock.json
 
 interop: tstream build/tests/probe build/tests/tstream-fast build/interop/ready
 	$(PYTEST) --timeout=300 -m interop $(PYTEST_ARGS) tests
+
+# What qemu-user runs of them: the rooms, the binary.
+PORTS ?= arm64 armhf armel i386 riscv64 mipsel ppc64el s390x
+check-ports: build/tests-ready | $(SOURCE)
+	scripts/need qemu-user binutils
+	@set -e; for t in $(PORTS); do $(MAKE) --no-print-directory -s TARGET=$$t port; done
+	PORTS='$(PORTS)' $(PYTEST) --timeout=300 -n $(JOBS) -m ports $(PYTEST_ARGS) \
+		tests/test_ports.py
+
+# A kernel of Debian's for each that it has one for, by qemu-system.
+KERNELS ?= $(filter-out riscv64,$(PORTS))
+check-kernels: build/tests-ready | $(SOURCE)
+	scripts/need qemu-system-arm qemu-system-mips qemu-system-misc \
+		qemu-system-ppc qemu-system-x86 cpio
+	@set -e; for t in $(KERNELS); do \
+		$(MAKE) --no-print-directory -s TARGET=$$t kernel; done
+	KERNELS='$(KERNELS)' $(PYTEST) --timeout=900 -m kernels $(PYTEST_ARGS) \
+		tests/test_kernels.py
 
 # The same commit gives the same bytes: natively, and for REPRODUCIBLE.
 REPRODUCIBLE ?= armhf
@@ -403,5 +457,5 @@ clean:
 	rm -rf build tstream tstream-*
 
 .PHONY: FORCE all clean demo check torture interop soak install uninstall \
-	dist check-reproducible release-check lint bench fuzz
+	dist port kernel check-ports check-kernels check-reproducible release-check lint bench fuzz
 .DELETE_ON_ERROR:

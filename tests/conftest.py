@@ -43,13 +43,15 @@ def keys_file(tmp_path_factory):
 
 
 class Runner:
+    binary = [str(BINARY)]
+
     def __init__(self, keys_file, authority, tmp_path):
         self.keys_file, self.authority = keys_file, authority
         self.cwd = tmp_path
         self.running = []
 
     def command(self, *args, keys=True):
-        words = [str(BINARY)]
+        words = [*self.binary]
         if keys:
             words += ["-k", str(self.keys_file)]
         return words + ["--cafile", str(self.authority.file),
@@ -107,5 +109,9 @@ def stats(stderr):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "torture: takes minutes; make torture")
+    config.addinivalue_line("markers", "ports: other processors, built before; "
+                            "make check-ports")
+    config.addinivalue_line("markers", "kernels: virtual machines; "
+                            "make check-kernels")
     config.addinivalue_line("markers", "interop: needs other people's servers "
                             "and npm's packages; make interop")

@@ -107,6 +107,7 @@ class Validator(RequestValidator):
 
     enforce_ssl = False
     allowed_signature_methods = ["HMAC-SHA1"]
+    timestamp_lifetime = 600
     dummy_client = dummy_request_token = dummy_access_token = "dummy"
 
     def __init__(self, keys):

@@ -28,8 +28,8 @@ SIZES = (1, 7, 64, 1 << 20)
 class Probe:
     """tests/probe.c, one answer a request."""
 
-    def __init__(self, program="probe"):
-        self.p = subprocess.Popen([ROOT / "build/tests" / program],
+    def __init__(self, program="probe", emulator=()):
+        self.p = subprocess.Popen([*emulator, ROOT / "build/tests" / program],
                                   stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE)
 
