@@ -160,7 +160,7 @@ def test_L7_memory_of_the_look_up_process(tstream, context):
     """While a look-up hangs that follows a connection: whatever was ever secret
     in the streaming process, and what stood in the environment."""
     env = {"BEARER_TOKEN": BEARER, "CONSUMER_SECRET": "s3cret-of-environ",
-           "https_proxy": "http://u:s3cret-of-proxy@x/"}
+           "https_proxy": "http://u:s3cret-of-proxy@x/", "no_proxy": "*"}
     handler = scripted(stream(tweets(1)))
     with Server(handler, context) as server, Switched() as names:
         names.silent = False

@@ -414,7 +414,7 @@ def test_L6_own_words_are_searched_too(told, tmp_path):
     name = tmp_path / ("\x1b" + quoted(BEARER))
     name.symlink_to("/dev/full")
     with Server(scripted(stream([b'{"limit":{"track":1}}']) + BYE)) as server:
-        p = told(server, "bearer", "-n", name)
+        p = told(server, "bearer", "-n", str(name).replace("%", "%%"))
     assert p.returncode == 3 and seen(p.stderr) == [] and "\x1b" not in p.stderr
     assert "/\\x1b(secret): No space left" in p.stderr
 
