@@ -143,7 +143,7 @@ void coverage_log(const struct coverage *c, struct moment now)
 			 percent(sum, sum + s->stats.tweets));
 }
 
-/* A string, which is UTF-8, as JSON without secrets. */
+/* A string as JSON, without secrets, and printable as in the log. */
 static void put_json(struct text *t, const struct request *r, const char *s)
 {
 	static char shown[REQUEST_BODY];
@@ -151,14 +151,10 @@ static void put_json(struct text *t, const struct request *r, const char *s)
 	const char *p;
 
 	text_init(&hidden, shown, sizeof shown);
-	secret_append(&r->secrets, &hidden, s, strlen(s), false);
+	secret_append(&r->secrets, &hidden, s, strlen(s), true);
 	text_str(t, "\"");
-	for (p = shown; *p != '\0'; p++) {
-		if ((unsigned char)*p < ' ')
-			log_put(t, "\\u%04x", (unsigned)*p);
-		else
-			log_put(t, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
-	}
+	for (p = shown; *p != '\0'; p++)
+		log_put(t, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
 	text_str(t, "\"");
 }
 

@@ -93,20 +93,23 @@ static const char *why(void)
  * an LF. Returns false if that failed. */
 static bool mend(int fd, const char *name)
 {
-	char last = '\n';
+	char last = '\0'; /* also if it cannot be read */
 	int in;
 
 	if (lseek(fd, 0, SEEK_END) < 1)
 		return true;
 	in = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (in >= 0 && lseek(in, -1, SEEK_END) >= 0 && read(in, &last, 1) < 0)
-		last = '\n';
+		last = '\0';
 	if (in >= 0)
 		close(in);
 	if (last == '\n')
 		return true;
-	log_line(LOG_INFO, "%s: its last line is torn, and was ended", name);
-	return write(fd, "\n", 1) == 1;
+	if (write(fd, "\n", 1) != 1)
+		return false;
+	log_line(LOG_INFO, "%s: its last line %s, and was ended", name,
+		 last == '\0' ? "cannot be read" : "is torn");
+	return true;
 }
 
 /* Open a file to append to it. Returns -1, with errno, if that cannot be. */

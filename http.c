@@ -196,7 +196,7 @@ static const char *take_field(struct http_head *h, struct http_value name,
 
 	while (i < HTTP_FIELDS && !text_is_word(name.p, name.n, field_name[i]))
 		i++;
-	if (i == HTTP_FIELDS ||
+	if (i == HTTP_FIELDS || (h->tunnel && i <= HTTP_CONTENT_ENCODING) ||
 	    (i == HTTP_CONTENT_ENCODING && text_is_word(v.p, v.n, "identity")))
 		return NULL;
 	known = &h->field[i];

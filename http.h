@@ -58,6 +58,8 @@ struct http_head {
 	int interim;     /* 1xx responses passed over */
 	size_t line;     /* where the line being read begins in bytes */
 	bool minor_zero; /* HTTP/1.0 */
+	bool tunnel;     /* of CONNECT: no body, whatever its fields say (RFC
+			  * 9110, 9.3.6); set by proxy_next */
 	int status;
 	struct http_value field[HTTP_FIELDS]; /* n of 0: none, or two that
 					       * differ where it informs */

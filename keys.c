@@ -220,16 +220,25 @@ unsigned keys_environment(struct keys *k)
 	int i;
 
 	for (i = 0; i < KEYS; i++) {
-		char *s = getenv(key_names[i].variable);
+		const char *s = getenv(key_names[i].variable);
 
 		if (s == NULL)
 			continue;
 		found |= 1u << i;
 		keep(k, (enum key)i, s);
-		/* /proc/PID/environ shows this very memory. */
-		explicit_bzero(s, strlen(s));
+		keys_wipe(key_names[i].variable);
 	}
 	return found;
+}
+
+void keys_wipe(const char *variable)
+{
+	size_t n = strlen(variable);
+	char **e;
+
+	for (e = environ; *e != NULL; e++)
+		if (strncmp(*e, variable, n) == 0 && (*e)[n] == '=')
+			explicit_bzero(*e + n + 1, strlen(*e + n + 1));
 }
 
 /* Only a password may have more than visible ASCII. */

@@ -43,6 +43,10 @@ bool keys_read(struct keys *k, const char *file, struct text *error,
  * them there. Returns the set of those that were there. */
 unsigned keys_environment(struct keys *k);
 
+/* Wipe a variable's value where /proc/PID/environ shows it, as often as the
+ * environment has it. */
+void keys_wipe(const char *variable);
+
 /* Is every credential of the set there, and can it be sent? If not, the error
  * names it, and how it may be called in source, which is NULL for the
  * environment. */

@@ -379,7 +379,8 @@ static enum loop_end give_up(struct loop *l)
 {
 	bool out = l->out.error != 0;
 	int error = out ? l->out.error : l->notices.error;
-	const char *s, *name = l->files[!out].pattern;
+	const struct file *f = &l->files[!out];
+	const char *s, *name = f->name[0] != '\0' ? f->name : f->pattern;
 	uint64_t lost;
 
 	l->out.lost += l->holding ? 1 : 0;

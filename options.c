@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include "keys.h"
 #include "log.h"
 #include "roots.h"
 
@@ -176,6 +177,7 @@ static void add_header(char *s)
 {
 	static const char *const ours[] = { "Host",
 					    "Authorization",
+					    "Proxy-Authorization",
 					    "Content-Length",
 					    "Connection",
 					    "Transfer-Encoding",
@@ -594,9 +596,8 @@ static void set_proxy(void)
 		usage_error("%s: the proxy's URL: %s", from, why);
 	if (direct)
 		set.proxy.connect_n = 0;
-	/* /proc/PID/environ shows this very memory. */
 	for (i = 0; i < ALL; i++)
-		explicit_bzero(v[i], strlen(v[i]));
+		keys_wipe(names[i]);
 }
 
 void options_parse(struct options *o, struct request *r, int argc, char **argv)

@@ -73,6 +73,8 @@ const char *proxy_url(struct proxy *p, const char *url,
 		return "its scheme is not http";
 	url += scheme != NULL ? scheme + 3 - url : 0;
 	n = strcspn(url, "/?#");
+	if (strchr(url + n, '@') != NULL)
+		return "write a /, ? or # in user or password as %XX";
 	at = memrchr(url, '@', n);
 	if (at != NULL && secrets == NULL)
 		return "it has a user name, which everybody can see there: "
@@ -123,10 +125,13 @@ enum proxy_answer proxy_next(struct http_head *h, const unsigned char *in,
 			     size_t n, struct text *why)
 {
 	const char *wrong = NULL;
+	enum http_event e;
 	size_t used;
-	enum http_event e = http_head_next(h, in, n, &used, &wrong);
-	int status = h->status;
+	int status;
 
+	h->tunnel = true;
+	e = http_head_next(h, in, n, &used, &wrong);
+	status = h->status;
 	if (e == HTTP_MORE)
 		return PROXY_MORE;
 	if (e == HTTP_DONE && status / 100 == 2 && used < n)

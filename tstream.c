@@ -191,6 +191,16 @@ static void refuse_same_file(void)
 	}
 }
 
+/* A full disk is no mistake of the user's: there may be room later. */
+__attribute__((noreturn)) static void
+cannot_open(const char *option, const char *file, const char *why)
+{
+	if (errno != ENOSPC && errno != EDQUOT && errno != EIO)
+		usage_error("%s: %s: %s", option, file, why);
+	log_line(LOG_ERROR, "%s: %s: %s", option, file, why);
+	exit(EXIT_MACHINE);
+}
+
 static void open_output(size_t i, const char *option, const char *pattern,
 			const char *name)
 {
@@ -201,7 +211,7 @@ static void open_output(size_t i, const char *option, const char *pattern,
 	if (pattern != NULL)
 		why = file_begin(&wheel.files[i], pattern, name, &fd);
 	if (why != NULL)
-		usage_error("%s: %s: %s", option, pattern, why);
+		cannot_open(option, pattern, why);
 	if (!output_init(o, fd, opt.buffer))
 		usage_error("--buffer: there is no memory for it");
 }
@@ -253,9 +263,15 @@ static void conclude(enum loop_end end)
 static void set_up(int argc, char **argv)
 {
 	struct stat out;
+	sigset_t early;
 
 	check_descriptors();
 	harden();
+	/* A reload, or a look at it, that comes at once must not end us. */
+	sigemptyset(&early);
+	sigaddset(&early, SIGHUP);
+	sigaddset(&early, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &early, NULL);
 	/* Before there is anything that its processes should not know. */
 	if (!resolve_begin(&wheel.net.resolve))
 		usage_error("cannot start the look-up process: %s",
@@ -352,8 +368,7 @@ int main(int argc, char **argv)
 	set_up(argc, argv);
 	if (opt.report_file != NULL &&
 	    !coverage_open(&wheel.coverage, opt.report_file))
-		usage_error("--report: %s: %s", opt.report_file,
-			    strerror(errno));
+		cannot_open("--report", opt.report_file, strerror(errno));
 	loop_signals(opt.output_file != NULL || opt.notices_file != NULL);
 	shut_in();
 	end = loop_run(&wheel);

@@ -3,6 +3,7 @@ PyYAML and configparser read from the same file."""
 
 import base64
 import configparser
+import ctypes
 import os
 import signal
 import subprocess
@@ -291,6 +292,37 @@ def test_A2_no_advice_for_what_is_not_ones_own(tstream, tmp_path):
         p = tstream("--auth", "bearer", "--get", "-c", "1", "-k", path, "-u",
                     server.url(), keys=False)
     assert p.returncode == 0 and "chmod" not in p.stderr
+
+
+def test_A7_a_variable_that_is_there_twice(tstream):
+    """execve(2) hands on whatever a parent put there."""
+    libc = ctypes.CDLL(None)
+    strings = [b"BEARER_TOKEN=first-" + SECRET.encode(),
+               b"BEARER_TOKEN=second-" + SECRET.encode()]
+    env = (ctypes.c_char_p * 3)(*strings, None)
+
+    def become():
+        words = [x.encode() for x in command]
+        libc.execve(words[0], (ctypes.c_char_p * (len(words) + 1))(*words, None),
+                    env)
+
+    opened = threading.Event()
+
+    def send(c, request):
+        c.send(stream(tweets(1)))
+        opened.set()
+        c.wait_closed()
+
+    with Server(scripted(send)) as server:
+        command = tstream.command("--v2", "-u", server.url(), keys=False)
+        p = tstream.started(subprocess.Popen(
+            ["false"], preexec_fn=become, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL))
+        assert opened.wait(20)
+        with open(f"/proc/{p.pid}/environ", "rb") as f:
+            environ = f.read()
+    assert environ.count(b"BEARER_TOKEN=") == 2
+    assert SECRET.encode() not in environ
 
 
 @pytest.mark.parametrize("auth", ["oauth1", "bearer", "basic", "none"])

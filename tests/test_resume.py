@@ -57,12 +57,12 @@ def test_length_of_a_value(tstream, size, sent):
 
 
 def test_value_in_the_report(tstream):
-    """It came from outside: it may hold what JSON must escape."""
+    """It came from outside: controls are shown as in the log."""
     line = b'{"seq":"a\\u0001\\"\\\\\\u00e4"}'
     _, asked, report = run(tstream, [stream([line])] * 2, "--resume",
                            "since=seq", "-c", "2")
     assert asked[1] == [("since", 'a\1"\\\u00e4')]
-    assert report["parameters"] == {"since": 'a\1"\\\u00e4'}
+    assert report["parameters"] == {"since": 'a\\x01"\\\u00e4'}
 
 
 @pytest.mark.parametrize("status", [b"400 Bad Request", b"403 Forbidden"])
@@ -86,6 +86,17 @@ def test_a_refusal_without_it_stays_irrecoverable(tstream):
     p, asked, _ = run(tstream, [one, response(b"401 Unauthorized")], "--resume",
                       "since=seq")
     assert p.returncode == 1 and len(asked) == 2
+
+
+def test_a_secret_that_the_server_sends_is_not_in_the_report(tstream):
+    keys = tstream.cwd / "keys"
+    keys.write_text("user: me\npassword: pass12\n")
+    keys.chmod(0o600)
+    p, asked, report = run(tstream, [stream([b'{"seq":"pass12"}'])] * 2,
+                           "--resume", "since=seq", "-c", "2", "--auth", "basic",
+                           "-k", keys)
+    assert p.returncode == 0 and asked[1] == [("since", "pass12")]
+    assert report["parameters"]["since"] == "(secret)"
 
 
 def test_it_is_signed(tstream):

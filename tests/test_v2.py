@@ -170,6 +170,7 @@ def test_basic_and_none(tstream, tmp_path):
     (["-H", "Host: x"], "set by tstream"), (["-H", "x"], "Name: value"),
     (["-H", "a b: c"], "Name: value"), (["-H", "a: b\r\nc: d"], "Name: value"),
     (["-H", "authorization: Bearer x"], "set by tstream"),
+    (["-H", "Proxy-Authorization: Basic eDp5"], "set by tstream"),
     (["--v2", "-t", "x"], "rules"), (["--report", "/nonexistent/x"], "--report"),
     (["--trak", "x"], "no option --trak; try tstream --help"), (["--quiet=1"], "no value"),
     (["--dry-run", "--v2"], "bearer_token"),

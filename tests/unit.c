@@ -744,6 +744,10 @@ static void test_N12_answers(void **state)
 		{ "HTTP/1.1 204 x\r\n\r\n", PROXY_OPEN },
 		{ "HTTP/1.1 299 x\r\nTransfer-Encoding: chunked\r\n\r\n",
 		  PROXY_OPEN },
+		{ "HTTP/1.0 200 x\r\nTransfer-Encoding: gzip\r\n"
+		  "Content-Length: 1\r\nContent-Length: x\r\n"
+		  "Content-Encoding: br\r\n\r\n",
+		  PROXY_OPEN },
 		{ "HTTP/1.1 100 x\r\n\r\nHTTP/1.1 200 x\r\n\r\n", PROXY_OPEN },
 		{ "HTTP/1.1 401 x\r\n\r\n", PROXY_REFUSED },
 		{ "HTTP/1.1 403 x\r\nContent-Length: 1\r\n\r\n",
