@@ -88,3 +88,54 @@ def test_what_a_run_leaves_behind_is_seen(tmp_path, script, status, said):
     kept = "the tests' files are in" in p.stderr
     assert kept == any(tmp_path.iterdir()) == ("exit 0" not in script
                                                and script != "mktemp")
+
+
+# The audit map ----------------------------------------------------------------
+
+def functions(path):
+    """Each function of a file, with the number of its lines."""
+    found, name, start = {}, None, 0
+    for i, line in enumerate(path.read_text().splitlines()):
+        line = re.sub(r"^__attribute__\(\(.*\)\) ?", "", line)
+        head = re.match(r"[a-z].*?\b(\w+)\(|(\w+)\(", line)
+        if head and line[-1] not in ";=":
+            name, start = head[1] or head[2], i
+        elif line == "}" and name:
+            found[name] = i + 1 - start
+            name = None
+    return found
+
+
+def audit_map():
+    """(promise, {(room, function)}, [test]) of the README's map."""
+    text = (ROOT / "README").read_text()
+    text = text.split("\nThe map:\n")[1].split("\n\nIn all ")[0]
+    for entry in re.split(r"\n(?= *\d+\. )", text.strip("\n")):
+        promise, places, tests = re.fullmatch(
+            r" *\d+\. (.*?)\n( +[a-z0-9_]+: .*?)\n +(test_.*)", entry, re.S).groups()
+        rooms, room = set(), None
+        for word in places.split():
+            if word[-1] == ":":
+                room = word[:-1]
+            else:
+                rooms.add((room, word))
+        yield promise, rooms, tests.split()
+
+
+def test_audit_map():
+    """What it names is there, and it is as long as it says."""
+    defined = {f.stem: functions(f) for f in ROOT.glob("*.c")}
+    tests = set(re.findall(r"^def (test_\w+)", "".join(
+        f.read_text() for f in TESTS.glob("test_*.py")), re.M))
+    entries = list(audit_map())
+    assert len(entries) >= 15
+    places = set().union(*(e[1] for e in entries))
+    for room, name in places:
+        assert name in defined[room], f"{room}: {name}"
+    for _, _, named in entries:
+        for t in named:
+            assert t in tests, t
+    lines = sum(defined[room][name] for room, name in places)
+    said = int(re.search(r"\nIn all (\d,\d+) lines",
+                         (ROOT / "README").read_text())[1].replace(",", ""))
+    assert said == lines <= 2500
