@@ -65,7 +65,7 @@ static unsigned unescape(const uint8_t **p)
 /* Is a valid string, as it stands before its closing quote, this ASCII word? */
 static bool key_is(const uint8_t *p, const char *word)
 {
-	unsigned c = 0;
+	unsigned c;
 
 	for (; *p != '"' && *word != '\0'; word++) {
 		c = *p++;
