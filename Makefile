@@ -402,8 +402,8 @@ PYTEST = $(LEAVE_NOTHING) $(PYTHON) -B -m pytest -q -p no:cacheprovider
 # Most tests wait for a clock; JOBS of them do so side by side (0: none).
 JOBS ?= 2
 check: tstream $(TEST_PROGRAMS)
-	$(PYTEST) --timeout=300 -n $(JOBS) -m 'not torture and not interop and not ports \
-		and not kernels' \
+	$(PYTEST) --timeout=300 -n $(JOBS) \
+		-m 'not torture and not interop and not ports and not kernels' \
 		$(PYTEST_ARGS) tests
 
 # What takes minutes: all cuts, flips, system calls, rows; 10,000 simulated
