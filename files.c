@@ -93,14 +93,14 @@ static const char *why(void)
  * an LF. Returns false if that failed. */
 static bool mend(int fd, const char *name)
 {
-	char last = '\0'; /* also if it cannot be read */
+	char last;
 	int in;
 
 	if (lseek(fd, 0, SEEK_END) < 1)
 		return true;
 	in = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (in >= 0 && lseek(in, -1, SEEK_END) >= 0 && read(in, &last, 1) < 0)
-		last = '\0';
+	if (in < 0 || lseek(in, -1, SEEK_END) < 0 || read(in, &last, 1) < 1)
+		last = '\0'; /* perhaps torn: an empty line does no harm */
 	if (in >= 0)
 		close(in);
 	if (last == '\n')

@@ -191,7 +191,8 @@ static void refuse_same_file(void)
 	}
 }
 
-/* A full disk is no mistake of the user's: there may be room later. */
+/* With errno as it was left. A full disk is no mistake of the user's: there may
+ * be room later. */
 __attribute__((noreturn)) static void
 cannot_open(const char *option, const char *file, const char *why)
 {

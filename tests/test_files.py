@@ -19,6 +19,7 @@ import time
 
 import pytest
 
+import peer
 from conftest import ROOT
 from peer import HEAD, Server, chunk, response, scripted
 from test_failures import needs_root
@@ -325,7 +326,57 @@ def test_E14_a_torn_end_is_ended(tstream, option, name):
                                      + BYE_LINE)
 
 
+@needs_root
+def test_E14_an_end_that_cannot_be_read(tstream):
+    """By who may write the file but not read it: it may be torn."""
+    path = tstream.cwd / "x.ndjson"
+    path.write_bytes(b'{"torn":1')
+    os.chown(path, 65534, 65534)
+    path.chmod(0o200)
+    message = b'{"text":"a"}'
+    with path.open("ab") as f, Server(scripted(stream([message]) + BYE)) as server:
+        command = tstream.command("-u", server.url(), "-o",
+                                  f"/proc/self/fd/{f.fileno()}", "--auth", "none",
+                                  keys=False)
+        # not by name: nobody cannot come through pytest's folders
+        binary = os.open(command[0], os.O_RDONLY)
+        p = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+             f"/proc/self/fd/{binary}", *command[3:]], env={}, timeout=30,
+            capture_output=True, pass_fds=(f.fileno(), binary))
+        os.close(binary)
+    assert b"cannot be read, and was ended" in p.stderr, p.stderr
+    assert path.read_bytes() == b'{"torn":1\n' + joined([message]) + BYE_LINE
+
+
+@needs_root
+@pytest.mark.parametrize("args", [["-o", "small/x"],
+                                  ["--report", "small/report"]])
+def test_E11_no_room_for_a_file_at_the_start(tstream, args):
+    """It is no mistake of the user's: 3, so that a unit tries again."""
+    with small_disk(tstream.cwd / "small", "64k,nr_inodes=1"):
+        p = tstream("-u", "http://localhost:1/x", *args)
+    assert p.returncode == 3 and "No space left on device" in p.stderr
+
+
 # SIGHUP -------------------------------------------------------------------------
+
+def test_E12_sighup_at_the_start(tstream):
+    """While the keys are still being read; it is not lost, and ends nothing."""
+    keys = tstream.cwd / "keys"
+    os.mkfifo(keys)
+    with Server(scripted(stream(tweets(1)) + BYE)) as server:
+        p = tstream.start("-k", keys, "-u", server.url(), "-o", "x.ndjson",
+                          keys=False)
+        with keys.open("w") as f:  # opens once tstream does
+            p.send_signal(signal.SIGHUP)
+            p.send_signal(signal.SIGUSR1)
+            f.write(peer.keys_text())
+        _, err = p.communicate(timeout=20)
+    assert p.returncode == 0, err
+    assert (tstream.cwd / "x.ndjson").read_bytes() == joined(tweets(1)) + BYE_LINE
+
+
 
 def test_E12_sighup_opens_both_anew(tstream):
     """What came before is in the renamed files, what comes after in the new."""

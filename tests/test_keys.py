@@ -294,18 +294,9 @@ def test_A2_no_advice_for_what_is_not_ones_own(tstream, tmp_path):
     assert p.returncode == 0 and "chmod" not in p.stderr
 
 
-def test_A7_a_variable_that_is_there_twice(tstream):
-    """execve(2) hands on whatever a parent put there."""
-    libc = ctypes.CDLL(None)
-    strings = [b"BEARER_TOKEN=first-" + SECRET.encode(),
-               b"BEARER_TOKEN=second-" + SECRET.encode()]
-    env = (ctypes.c_char_p * 3)(*strings, None)
-
-    def become():
-        words = [x.encode() for x in command]
-        libc.execve(words[0], (ctypes.c_char_p * (len(words) + 1))(*words, None),
-                    env)
-
+def environ_of(tstream, start):
+    """What /proc shows of the process that start(server) runs, once it
+    streams."""
     opened = threading.Event()
 
     def send(c, request):
@@ -314,34 +305,38 @@ def test_A7_a_variable_that_is_there_twice(tstream):
         c.wait_closed()
 
     with Server(scripted(send)) as server:
-        command = tstream.command("--v2", "-u", server.url(), keys=False)
-        p = tstream.started(subprocess.Popen(
-            ["false"], preexec_fn=become, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL))
-        assert opened.wait(20)
-        with open(f"/proc/{p.pid}/environ", "rb") as f:
-            environ = f.read()
-    assert environ.count(b"BEARER_TOKEN=") == 2
-    assert SECRET.encode() not in environ
-
-
-@pytest.mark.parametrize("auth", ["oauth1", "bearer", "basic", "none"])
-def test_A7_environment_is_wiped_whatever_is_used(tstream, tmp_path, auth):
-    secrets = {name: SECRET + name for name in (
-        *ENV, "BEARER_TOKEN", "BASIC_USER", "BASIC_PASSWORD")}
-    opened = threading.Event()
-
-    def send(c, request):
-        c.send(stream(tweets(1)))
-        opened.set()
-        c.wait_closed()
-
-    with Server(scripted(send)) as server:
-        p = tstream.start("--auth", auth, "--get", "-u", server.url(),
-                          keys=False, env=secrets)
+        p = tstream.started(start(server))
         assert opened.wait(20)
         with open(f"/proc/{p.pid}/environ", "rb") as f:
             environ = f.read()
         p.send_signal(signal.SIGTERM)
         p.communicate(timeout=20)
+    return environ
+
+
+def test_A7_a_variable_that_is_there_twice(tstream):
+    """execve(2) hands on whatever a parent put there."""
+    libc = ctypes.CDLL(None)
+    env = (ctypes.c_char_p * 3)(b"BEARER_TOKEN=first-" + SECRET.encode(),
+                                b"BEARER_TOKEN=second-" + SECRET.encode(), None)
+
+    def start(server):
+        words = [x.encode() for x in tstream.command("--v2", "-u", server.url(),
+                                                     keys=False)]
+        argv = (ctypes.c_char_p * (len(words) + 1))(*words, None)
+        return subprocess.Popen(
+            ["false"], preexec_fn=lambda: libc.execve(words[0], argv, env),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    environ = environ_of(tstream, start)
+    assert environ.count(b"BEARER_TOKEN=") == 2
+    assert SECRET.encode() not in environ
+
+
+@pytest.mark.parametrize("auth", ["oauth1", "bearer", "basic", "none"])
+def test_A7_environment_is_wiped_whatever_is_used(tstream, auth):
+    secrets = {name: SECRET + name for name in (
+        *ENV, "BEARER_TOKEN", "BASIC_USER", "BASIC_PASSWORD")}
+    environ = environ_of(tstream, lambda server: tstream.start(
+        "--auth", auth, "--get", "-u", server.url(), keys=False, env=secrets))
     assert b"PATH=" in environ and SECRET.encode() not in environ

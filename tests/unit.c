@@ -667,7 +667,8 @@ static void test_proxy_urls(void **state)
 		"https://h", "socks5://h:1", "://h",      "",       ":1",
 		"h:0",       "h:65536",      "h:",        "h:1x",   "::1",
 		"[1]",       "[::1",         "a b",       "u%:p@h", "u:%0@h",
-		"u:%00@h",   "http://u:p@",  "h\r\nX: y", "u%4@h",
+		"u:%00@h",   "http://u:p@",  "h\r\nX: y", "u%4@h",  "u:1/p@h:2",
+		"u:1?p@h",   "u:1#p@h",
 	};
 	static struct proxy p;
 	static struct secrets secrets;
