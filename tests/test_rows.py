@@ -51,17 +51,21 @@ def found(raw):
 
 
 def family(pid):
-    """A process and all that descend from it."""
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    """A process and all that descend from it, but for look-ups that are over
+    by now."""
+    children = ""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [pid] + [p for c in children.split() for p in family(int(c))]
 
 
 def seen_from_outside(pid):
     """What others can read of them: arguments and environment."""
-    text = b""
+    text = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
     for p in family(pid):
         for name in ("cmdline", "environ"):
-            text += pathlib.Path(f"/proc/{p}/{name}").read_bytes()
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                text += pathlib.Path(f"/proc/{p}/{name}").read_bytes()
     return text
 
 
