@@ -325,7 +325,7 @@ build/tests/bench_floor: tests/bench_floor.c $(OBJS) build/libbearssl.a \
 		| build/bench-ready
 	$(CC) $(WARN) $(DEFS) $(CFLAGS) $(INCLUDES) -static -o $@ $< \
 		$(filter-out build/tstream.o,$(OBJS)) build/libbearssl.a
-build/tests/bench_scan: tests/bench_scan.c build/json_scan.o  \
+build/tests/bench_scan: tests/bench_scan.c build/json_scan.o build/text.o \
 		| build/bench-ready
 	$(CC) $(WARN) $(DEFS) $(CFLAGS) -static -o $@ $^
 build/tests/bench_simdjson: tests/bench_simdjson.cpp | build/bench-ready

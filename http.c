@@ -124,7 +124,7 @@ static uint64_t days_from(uint64_t year, uint64_t month, uint64_t day)
 
 /* An IMF-fixdate, "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7), in
  * seconds since 1970; 0 for anything else. */
-static uint64_t parse_date(struct http_value v)
+static uint64_t parse_date(struct piece v)
 {
 	const char *p = v.p;
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -179,8 +179,7 @@ static const char *const field_name[HTTP_FIELDS] = {
 };
 
 /* The value that an error is about. */
-static const char *refuse(struct http_head *h, struct http_value v,
-			  const char *why)
+static const char *refuse(struct http_head *h, struct piece v, const char *why)
 {
 	h->refused = v;
 	return why;
@@ -188,10 +187,10 @@ static const char *refuse(struct http_head *h, struct http_value v,
 
 /* One field, kept where it lies. One that came before with another value is an
  * error where the body depends on it; of one that informs neither counts. */
-static const char *take_field(struct http_head *h, struct http_value name,
-			      struct http_value v)
+static const char *take_field(struct http_head *h, struct piece name,
+			      struct piece v)
 {
-	struct http_value *known;
+	struct piece *known;
 	size_t i = 0;
 
 	while (i < HTTP_FIELDS && !text_is_word(name.p, name.n, field_name[i]))
@@ -216,7 +215,7 @@ static const char *take_field(struct http_head *h, struct http_value name,
 
 /* A number, as large as can be if it is too large; 0 if it is none. A CR
  * follows each value. */
-static uint64_t to_number(struct http_value v)
+static uint64_t to_number(struct piece v)
 {
 	uint64_t number;
 
@@ -228,9 +227,9 @@ static uint64_t to_number(struct http_value v)
 /* All fields are there: what they mean, and whether they may stand together. */
 static const char *judge_fields(struct http_head *h)
 {
-	const struct http_value *f = h->field;
-	const struct http_value length = f[HTTP_CONTENT_LENGTH];
-	const struct http_value left = f[HTTP_LIMIT_REMAINING];
+	const struct piece *f = h->field;
+	const struct piece length = f[HTTP_CONTENT_LENGTH];
+	const struct piece left = f[HTTP_LIMIT_REMAINING];
 	const char *type =
 	    f[HTTP_CONTENT_TYPE].n > 0 ? f[HTTP_CONTENT_TYPE].p : "\r";
 	size_t n = strcspn(type, " \t;\r");
@@ -264,7 +263,7 @@ static const char *judge_fields(struct http_head *h)
 /* "name: value", RFC 9112, section 5. CRLF follows. */
 static const char *parse_field(struct http_head *h, const char *p, size_t n)
 {
-	struct http_value name = { p, 0 }, value;
+	struct piece name = { p, 0 }, value;
 
 	if (*p == ' ' || *p == '\t')
 		return "a folded header line";

@@ -30,13 +30,6 @@ const char *http_url_parse(struct http_url *u, const char *s);
 /* Append the value of Host: with a port that is not the scheme's own. */
 void http_host(struct text *t, const struct http_url *u);
 
-/* Bytes of the response as they came. They may be anything but control
- * characters: what shows them makes them printable. */
-struct http_value {
-	const char *p; /* NULL: there is none */
-	size_t n;
-};
-
 /* The fields that are looked at. */
 enum http_field {
 	HTTP_CONTENT_LENGTH,
@@ -61,9 +54,9 @@ struct http_head {
 	bool tunnel;     /* of CONNECT: no body, whatever its fields say (RFC
 			  * 9110, 9.3.6); set by proxy_next */
 	int status;
-	struct http_value field[HTTP_FIELDS]; /* n of 0: none, or two that
-					       * differ where it informs */
-	struct http_value refused;            /* what an error is about */
+	struct piece field[HTTP_FIELDS]; /* n of 0: none, or two that
+					  * differ where it informs */
+	struct piece refused;            /* what an error is about */
 	/* What the fields mean; 0 or false if not given, or no sense: */
 	bool chunked; /* else length, else until close */
 	uint64_t length;
@@ -116,8 +109,8 @@ void http_body_init(struct http_body *b, const struct http_head *h);
 struct http_data {
 	const unsigned char *p; /* a part of the input */
 	size_t n;
-	const char *error;         /* for a person, or NULL */
-	struct http_value refused; /* what came: a part of the body's state */
+	const char *error;    /* for a person, or NULL */
+	struct piece refused; /* what came: a part of the body's state */
 };
 
 /* Go on in in[0..n-1] to the next body bytes; *used says how much framing lay

@@ -1,7 +1,5 @@
 #include "json_scan.h"
 
-#include "text.h"
-
 #include <string.h>
 
 const char *json_error_text(enum json_error e)
@@ -28,7 +26,6 @@ void json_init(struct json_scan *s, const char *tweet_key)
 	memset(s, 0, sizeof *s);
 	s->tweet_key = tweet_key;
 	s->after[0] = JSON_DONE;
-	json_begin(s);
 }
 
 void json_begin(struct json_scan *s)
@@ -42,35 +39,18 @@ void json_begin(struct json_scan *s)
 
 enum json_class json_class(const struct json_scan *s)
 {
-	int c = JSON_DISCONNECT;
-
-	while (c < JSON_OTHER && (s->found >> c & 1) == 0)
-		c++;
-	return (enum json_class)c;
-}
-
-/* The character that a valid escape stands for, or 0 for one that no key of
- * ours has; *p is behind its backslash. */
-static unsigned unescape(const uint8_t **p)
-{
-	unsigned c = *(*p)++, i;
-
-	if (c != 'u')
-		return strchr("bfnrt", (int)c) != NULL ? 0 : c;
-	for (c = 0, i = 0; i < 4; i++)
-		c = c << 4 | (unsigned)text_hex(*(*p)++);
-	return c;
+	return (enum json_class)__builtin_ctz(s->found | 1u << JSON_OTHER);
 }
 
 /* Is a valid string, as it stands before its closing quote, this ASCII word? */
 static bool key_is(const uint8_t *p, const char *word)
 {
-	unsigned c;
+	uint32_t c;
 
 	for (; *p != '"' && *word != '\0'; word++) {
 		c = *p++;
 		if (c == '\\')
-			c = unescape(&p);
+			c = text_unescape(&p);
 		if (c != (unsigned char)*word)
 			return false;
 	}
@@ -299,17 +279,17 @@ static inline const uint8_t *escapes(const uint8_t *p)
 /* What begins at p in a string is wrong: say why, and at which byte. */
 static inline void take_wrong(struct cursor *c, const uint8_t *p)
 {
-	size_t n = 1, size;
+	size_t size;
 
-	if (*p >= 0x80)
-		n = text_utf8_begin(p, 4, &size);
-	else if (*p == '\\' && p[1] == 'u')
-		for (n = 2; (byte[p[n]] & HEX) != 0;)
-			n++;
-	c->p = *p < ' ' ? p : p + n;
 	c->error = *p < ' '     ? JSON_CONTROL
 		   : *p >= 0x80 ? JSON_BAD_UTF8
 				: JSON_BAD_ESCAPE;
+	c->p = *p < ' ' ? p : p + 1;
+	if (*p >= 0x80)
+		c->p = p + text_utf8_begin(p, 4, &size);
+	else if (*p == '\\' && p[1] == 'u')
+		for (c->p++; (byte[*c->p] & HEX) != 0;)
+			c->p++;
 }
 
 static inline void take_string(struct json_scan *s, struct cursor *c)
@@ -432,7 +412,7 @@ static const uint8_t *value_end(const uint8_t *p)
 			p = string_end(p + 1);
 		depth += (*p == '{' || *p == '[') - (*p == '}' || *p == ']');
 		p++;
-	} while (depth > 0 || (*p != ',' && *p != '}' && *p != ']'));
+	} while (depth > 0 || (byte[*p] & (SPACE | COMMA)) == 0);
 	return p;
 }
 
@@ -451,26 +431,22 @@ static const uint8_t *member(const uint8_t *p, const char *key)
 		p = skip_space(skip_space(string_end(name) + 1) + 1);
 		if (key_is(name, key))
 			return p;
-		p = value_end(p);
+		p = skip_space(value_end(p));
 	}
 	return NULL;
 }
 
-bool json_find(const char *object, const char *const *path,
-	       struct json_value *v)
+bool json_find(const char *object, const char *const *path, struct piece *v)
 {
 	const uint8_t *p = skip_space((const uint8_t *)object), *end;
 
 	v->p = "";
 	v->n = 0;
-	for (; *path != NULL; path++) {
+	for (; p != NULL && *path != NULL; path++)
 		p = member(p, *path);
-		if (p == NULL)
-			return false;
-	}
+	if (p == NULL)
+		return false;
 	end = *p == '"' ? string_end(++p) : value_end(p);
-	while (end > p && (byte[end[-1]] & SPACE) != 0)
-		end--;
 	v->p = (const char *)p;
 	v->n = (size_t)(end - p);
 	return true;

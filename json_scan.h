@@ -4,9 +4,7 @@
 #ifndef JSON_SCAN_H
 #define JSON_SCAN_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "text.h"
 
 #define JSON_DEPTH 1024 /* objects and arrays open at once */
 #define JSON_KEY_MAX 32 /* bytes of a tweet key */
@@ -97,16 +95,10 @@ void json_scan(struct json_scan *s, const unsigned char *text);
 /* The class of an object that was scanned to JSON_DONE. */
 enum json_class json_class(const struct json_scan *s);
 
-/* A value as it stands in the text, a string without its quotes. */
-struct json_value {
-	const char *p;
-	size_t n;
-};
-
 /* Find a value by its path of keys, a list that NULL ends, in an object that
- * was found valid; of an array the first element is taken. Returns false, and
- * an empty value, if it is not there. */
-bool json_find(const char *object, const char *const *path,
-	       struct json_value *v);
+ * was found valid; of an array the first element is taken. It is as it stands
+ * there, a string without its quotes. Returns false, and an empty one, if it is
+ * not there. */
+bool json_find(const char *object, const char *const *path, struct piece *v);
 
 #endif

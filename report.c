@@ -34,7 +34,7 @@ void report_head(const char *mark, const char *p, size_t n)
 				 shown(line, size, SIZE_MAX));
 }
 
-static void put_value(struct text *t, const char *before, struct http_value v)
+static void put_value(struct text *t, const char *before, struct piece v)
 {
 	if (v.n > 0)
 		log_put(t, "%s%s", before, shown(v.p, v.n, VALUE_MAX));
@@ -44,7 +44,7 @@ static void log_opened(const struct session *s, const struct request *r,
 		       const struct net *n)
 {
 	static bool told;
-	struct http_value type = s->head.field[HTTP_CONTENT_TYPE];
+	struct piece type = s->head.field[HTTP_CONTENT_TYPE];
 
 	log_line(LOG_INFO, "connected to %s (%s%s%s)", r->url.host, n->peer,
 		 r->url.tls ? ", TLS 1.2 " : "",
@@ -98,7 +98,7 @@ static void log_notice(const struct line *line, struct moment now)
 	};
 	static uint64_t next_warning;
 	bool warning = line->class == JSON_WARNING;
-	struct json_value v;
+	struct piece v;
 	char said[640];
 	struct text t;
 	size_t i;

@@ -19,9 +19,8 @@ static const char hidden[] = "(secret)";
 struct reader {
 	const unsigned char *p;
 	size_t n;
-	unsigned char
-	    more[3]; /* bytes of a \u that come next, the last first */
-	size_t more_n;
+	char utf8[5]; /* what \u stands for: bytes at to end come next */
+	size_t at, end;
 };
 
 static int next(struct reader *r, int layer);
@@ -44,7 +43,8 @@ static int next_hex(struct reader *r, int layer, int digits)
 /* What follows \u, as UTF-8. A surrogate pair is one character. */
 static int next_unicode(struct reader *r, int layer)
 {
-	int c = next_hex(r, layer, 4), low, size;
+	int c = next_hex(r, layer, 4), low;
+	struct text t;
 
 	if (c < 0x80)
 		return c;
@@ -56,10 +56,11 @@ static int next_unicode(struct reader *r, int layer)
 			return low;
 		c = 0x10000 + ((c & 0x3ff) << 10) + (low & 0x3ff);
 	}
-	size = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-	for (r->more_n = 0; (int)r->more_n < size - 1; c >>= 6)
-		r->more[r->more_n++] = (unsigned char)(0x80 | (c & 0x3f));
-	return (0xf00 >> size & 0xff) | c;
+	text_init(&t, r->utf8, sizeof r->utf8);
+	text_put_utf8(&t, (uint32_t)c);
+	r->at = 1;
+	r->end = t.n;
+	return (unsigned char)r->utf8[0];
 }
 
 /* The next byte of r, or END, also in an escape that is cut off. What is no
@@ -69,8 +70,8 @@ static int next(struct reader *r, int layer)
 	struct reader before;
 	int c, v = BAD;
 
-	if (r->more_n > 0)
-		return r->more[--r->more_n];
+	if (r->at < r->end)
+		return (unsigned char)r->utf8[r->at++];
 	if (layer == 0) {
 		if (r->n == 0)
 			return END;
@@ -98,7 +99,7 @@ static int next(struct reader *r, int layer)
 
 void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
 {
-	struct reader r = { (const unsigned char *)p, n, { 0 }, 0 };
+	struct reader r = { (const unsigned char *)p, n, "", 0, 0 };
 	size_t size = 0;
 	int c;
 
@@ -138,7 +139,7 @@ static size_t match(const unsigned char *secret, size_t size, size_t cut,
 static size_t longest(const struct secrets *s, size_t least, size_t cut,
 		      const unsigned char *p, size_t n)
 {
-	const struct reader r = { p, n, { 0 }, 0 };
+	const struct reader r = { p, n, "", 0, 0 };
 	size_t most = 0, size, i;
 
 	for (i = 0; i < SECRETS; i++) {

@@ -329,11 +329,11 @@ static size_t keep(struct session *s, const void *p, size_t n)
 }
 
 /* The number or string at a path of keys in the line; n of 0 if it has none. */
-static struct json_value value_at(const struct session *s, const char *outer,
-				  const char *inner)
+static struct piece value_at(const struct session *s, const char *outer,
+			     const char *inner)
 {
 	const char *const path[] = { outer, inner, NULL };
-	struct json_value v;
+	struct piece v;
 
 	json_find((const char *)s->line.p, path, &v);
 	return v;
@@ -343,14 +343,14 @@ static struct json_value value_at(const struct session *s, const char *outer,
 static uint64_t number_at(const struct session *s, const char *outer,
 			  const char *inner)
 {
-	struct json_value v = value_at(s, outer, inner);
+	struct piece v = value_at(s, outer, inner);
 	uint64_t n = 0;
 
 	text_to_u64(v.p, v.n, UINT64_MAX, &n);
 	return n;
 }
 
-static bool ends_with(struct json_value v, const char *end)
+static bool ends_with(struct piece v, const char *end)
 {
 	size_t n = strlen(end);
 
@@ -360,7 +360,7 @@ static bool ends_with(struct json_value v, const char *end)
 /* An errors object of v2. Its type's end is what X has not renamed. */
 static void take_errors(struct session *s)
 {
-	struct json_value type = value_at(s, "errors", "type");
+	struct piece type = value_at(s, "errors", "type");
 
 	if (type.n == 0)
 		type = value_at(s, "type", NULL);
@@ -373,7 +373,7 @@ static void take_errors(struct session *s)
 /* What a notice means beside being handed on. */
 static void take_meaning(struct session *s)
 {
-	struct json_value reason;
+	struct piece reason;
 
 	if (s->line.class == JSON_LIMIT) {
 		withheld_notice(&s->withheld, number_at(s, "limit", "track"));

@@ -132,6 +132,45 @@ bool text_is_word(const char *p, size_t n, const char *word)
 	return i == n && word[i] == '\0';
 }
 
+void text_put_utf8(struct text *t, uint32_t c)
+{
+	int more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+	char byte =
+	    (char)(more == 0 ? c : (0xf00 >> (more + 1)) | c >> 6 * more);
+
+	for (text_mem(t, &byte, 1); more-- > 0; text_mem(t, &byte, 1))
+		byte = (char)(0x80 | (c >> 6 * more & 0x3f));
+}
+
+/* The four digits behind \u at *p, which is moved behind them. */
+static uint32_t hex4(const unsigned char **p)
+{
+	uint32_t v = 0;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		v = v << 4 | (uint32_t)text_hex(*(*p)++);
+	return v;
+}
+
+uint32_t text_unescape(const unsigned char **p)
+{
+	static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
+	const char *name = strchr(names, **p);
+	uint32_t c = *(*p)++, low;
+
+	if (c != 'u')
+		return name != NULL ? (unsigned char)values[name - names] : c;
+	c = hex4(p);
+	if (c < 0xd800 || c > 0xdbff || (*p)[0] != '\\' || (*p)[1] != 'u')
+		return c < 0xd800 || c > 0xdfff ? c : 0;
+	*p += 2;
+	low = hex4(p);
+	return low < 0xdc00 || low > 0xdfff
+		   ? 0
+		   : 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+}
+
 bool text_is_plain(const char *p, size_t n)
 {
 	size_t size;

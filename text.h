@@ -6,6 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Bytes that lie elsewhere, and may be anything; p is NULL: there are none. */
+struct piece {
+	const char *p;
+	size_t n;
+};
+
 struct text {
 	char *p;    /* the caller's memory */
 	size_t cap; /* its size in bytes */
@@ -111,6 +117,14 @@ static inline size_t text_utf8_4(const unsigned char *p)
 		   ? 4
 		   : 0;
 }
+
+/* Append a character as UTF-8. */
+void text_put_utf8(struct text *t, uint32_t c);
+
+/* The character of a valid escape of JSON (RFC 8259, 7); *p is behind its
+ * backslash, and moved behind it, or behind both of a surrogate pair. 0 stands
+ * for NUL, and for half of a pair. */
+uint32_t text_unescape(const unsigned char **p);
 
 /* Is p[0..n-1] UTF-8 without control characters? */
 bool text_is_plain(const char *p, size_t n);

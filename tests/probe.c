@@ -135,7 +135,7 @@ static void probe_utf8(void)
 static void probe_find(void)
 {
 	const char *path[8] = { NULL };
-	struct json_value v;
+	struct piece v;
 	size_t at = 0, n = 0;
 
 	while (payload[at] != '\0')
