@@ -20,45 +20,37 @@
 #define PATIENCE 5       /* ms that it is given */
 #define SAID 60000u      /* ms between two pauses that are told of */
 
+static bool reopens; /* SIGHUP opens files anew, else stops */
 static volatile sig_atomic_t stop_signal, stop_count, stats_wanted, anew_wanted;
 
-static void on_stop(int number)
+static void on_signal(int number)
 {
-	stop_signal = number;
-	stop_count++;
-}
-
-static void on_stats(int number)
-{
-	(void)number;
-	stats_wanted = 1;
-}
-
-static void on_anew(int number)
-{
-	(void)number;
-	anew_wanted = 1;
+	if (number == SIGUSR1) {
+		stats_wanted = 1;
+	} else if (number == SIGHUP && reopens) {
+		anew_wanted = 1;
+	} else {
+		stop_signal = number;
+		stop_count++;
+	}
 }
 
 void loop_signals(bool have_names)
 {
-	static const int stop[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction a = { .sa_handler = on_stop }, old;
+	static const int heard[] = { SIGUSR1, SIGINT, SIGTERM, SIGHUP };
+	struct sigaction a = { .sa_handler = on_signal }, old;
 	size_t i;
 
-	sigaddset(&a.sa_mask, SIGUSR1);
-	for (i = 0; i < sizeof stop / sizeof stop[0]; i++)
-		sigaddset(&a.sa_mask, stop[i]);
+	for (i = 0; i < sizeof heard / sizeof heard[0]; i++)
+		sigaddset(&a.sa_mask, heard[i]);
 	sigprocmask(SIG_BLOCK, &a.sa_mask, NULL);
-	for (i = 0; i < sizeof stop / sizeof stop[0]; i++)
-		if (sigaction(stop[i], NULL, &old) == 0 &&
-		    old.sa_handler != SIG_IGN)
-			sigaction(stop[i], &a, NULL);
-	a.sa_handler = on_anew; /* old is that of SIGHUP */
-	if (have_names && (old.sa_handler == SIG_IGN || !isatty(STDERR_FILENO)))
-		sigaction(SIGHUP, &a, NULL);
-	a.sa_handler = on_stats;
-	sigaction(SIGUSR1, &a, NULL);
+	for (i = 0; i < sizeof heard / sizeof heard[0]; i++) {
+		sigaction(heard[i], &a, &old);
+		reopens = have_names && heard[i] == SIGHUP &&
+			  (old.sa_handler == SIG_IGN || !isatty(STDERR_FILENO));
+		if (old.sa_handler == SIG_IGN && i > 0 && !reopens)
+			sigaction(heard[i], &old, NULL);
+	}
 	a.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &a, NULL); /* EPIPE tells the same */
 	sigaction(SIGXFSZ, &a, NULL); /* as does EFBIG */
@@ -255,10 +247,8 @@ static void turn(struct loop *l, struct moment now)
 static uint64_t earliest(const struct loop *l, struct moment now)
 {
 	uint64_t t = session_deadline(&l->session);
-	uint64_t net =
-	    l->net.phase == NET_IDLE ? UINT64_MAX : net_deadline(&l->net);
 
-	t = net < t ? net : t;
+	t = net_deadline(&l->net) < t ? net_deadline(&l->net) : t;
 	t = l->next_stats < t ? l->next_stats : t;
 	t = now.ms + ASLEEP < t ? now.ms + ASLEEP : t;
 	t = now.ms < l->next_read && l->next_read < t ? l->next_read : t;
@@ -343,35 +333,25 @@ void loop_refused(struct loop *l)
 	l->net.resolve.refused = -1;
 }
 
-static uint64_t stats_every(const struct loop *l)
-{
-	return l->config.stats > 0 ? l->config.stats : REPORT;
-}
-
-/* Statistics and report, asked for or due. */
+/* What is asked for or due: statistics, report, live line. */
 static void tell(struct loop *l, struct moment now)
 {
-	bool due = now.ms >= l->next_stats;
+	bool asked = stats_wanted != 0, due = now.ms >= l->next_stats;
 
-	if (stats_wanted != 0 || (due && l->config.stats > 0))
-		coverage_stats(&l->coverage, now);
-	if (stats_wanted != 0)
-		coverage_log(&l->coverage, now);
-	if (stats_wanted != 0 || due)
-		coverage_write(&l->coverage, now);
 	stats_wanted = 0;
-	if (due)
-		l->next_stats = now.ms + stats_every(l);
-}
-
-static void periodic(struct loop *l, struct moment now)
-{
 	loop_refused(l);
-	tell(l, now);
-	if (now.ms >= l->next_live) {
-		coverage_live(&l->coverage, now);
-		l->next_live = now.ms + 1000;
-	}
+	if (asked || (due && l->config.stats > 0))
+		coverage_stats(&l->coverage, now);
+	if (asked)
+		coverage_log(&l->coverage, now);
+	if (asked || due)
+		coverage_write(&l->coverage, now);
+	if (due)
+		l->next_stats = now.ms + l->every;
+	if (now.ms < l->next_live)
+		return;
+	coverage_live(&l->coverage, now);
+	l->next_live = now.ms + 1000;
 }
 
 /* The end before all is written: what is lost is counted and said. */
@@ -426,7 +406,8 @@ static void begin(struct loop *l, struct moment now)
 	if (!l->request->url.tls)
 		l->net.in_clear = secrets[l->request->auth];
 	l->net.fd = -1;
-	l->next_stats = now.ms + stats_every(l);
+	l->every = l->config.stats > 0 ? l->config.stats : REPORT;
+	l->next_stats = now.ms + l->every;
 	l->next_live = l->config.live ? now.ms : UINT64_MAX;
 	l->files[0].out = &l->out;
 	l->files[1].out = &l->notices;
@@ -477,7 +458,7 @@ enum loop_end loop_run(struct loop *l)
 		caught_up(l);
 		wait_for(l, p, now);
 		now = loop_now();
-		periodic(l, now);
+		tell(l, now);
 	}
 	return l->session.verdict == BACKOFF_FATAL ? LOOP_FATAL : LOOP_DONE;
 }

@@ -67,10 +67,6 @@ static const struct {
 	{ BR_ERR_BAD_LENGTH, "a TLS record of a wrong length" },
 	{ BR_ERR_TOO_LARGE, "a TLS record that is too large" },
 	{ BR_ERR_BAD_MAC, "a TLS record was damaged on its way" },
-	{ BR_ERR_UNEXPECTED, "a TLS message out of order" },
-	{ BR_ERR_BAD_CIPHER_SUITE, "the server chose a cipher not offered" },
-	{ BR_ERR_BAD_COMPRESSION, "the server chose compression" },
-	{ BR_ERR_EXTRA_EXTENSION, "the server sent an extension not offered" },
 	{ BR_ERR_BAD_SIGNATURE, "the server's handshake signature is wrong" },
 	{ BR_ERR_X509_UNSUPPORTED,
 	  "the certificate has a key or signature that is not supported "
@@ -129,15 +125,12 @@ bool tls_error_is_certificate(int error)
 static void set_algorithms(struct tls *t)
 {
 	br_ssl_engine_context *eng = &t->client.eng;
-	static const struct {
-		int id;
-		const br_hash_class *hash;
-	} hashes[] = {
-		{ br_sha256_ID, &br_sha256_vtable },
-		{ br_sha384_ID, &br_sha384_vtable },
-		{ br_sha512_ID, &br_sha512_vtable },
+	static const br_hash_class *const hashes[] = {
+		[br_sha256_ID] = &br_sha256_vtable,
+		[br_sha384_ID] = &br_sha384_vtable,
+		[br_sha512_ID] = &br_sha512_vtable,
 	};
-	size_t i;
+	int id;
 
 	br_ssl_engine_set_default_rsavrfy(eng);
 	br_ssl_engine_set_default_ecdsa(eng);
@@ -148,10 +141,9 @@ static void set_algorithms(struct tls *t)
 	br_x509_minimal_set_rsa(&t->x509, br_ssl_engine_get_rsavrfy(eng));
 	br_x509_minimal_set_ecdsa(&t->x509, br_ssl_engine_get_ec(eng),
 				  br_ssl_engine_get_ecdsa(eng));
-	for (i = 0; i < sizeof hashes / sizeof hashes[0]; i++) {
-		br_ssl_engine_set_hash(eng, hashes[i].id, hashes[i].hash);
-		br_x509_minimal_set_hash(&t->x509, hashes[i].id,
-					 hashes[i].hash);
+	for (id = br_sha256_ID; id <= br_sha512_ID; id++) {
+		br_ssl_engine_set_hash(eng, id, hashes[id]);
+		br_x509_minimal_set_hash(&t->x509, id, hashes[id]);
 	}
 }
 
