@@ -153,6 +153,22 @@ static void check_boxes(void)
 	}
 }
 
+/* A parameter's name, which must not be one that has a meaning of its own. */
+static void check_name(const char *option, const char *s)
+{
+	size_t n = strlen(s);
+
+	if (text_is_word(s, n, "delimited"))
+		usage_error("%s: delimited would put lengths between the "
+			    "objects; one object a line is what you get",
+			    option);
+	if (strncmp(s, "oauth_", 6) == 0)
+		usage_error("%s: %s is set by the signature", option, s);
+	if (text_is_word(s, n, "track") || text_is_word(s, n, "follow") ||
+	    text_is_word(s, n, "locations"))
+		usage_error("%s: use -t, -f or -l for %s", option, s);
+}
+
 static void add_param(char *s)
 {
 	size_t n = strcspn(s, "=");
@@ -160,14 +176,7 @@ static void add_param(char *s)
 	if (n == 0 || s[n] == '\0' || !text_is_plain(s, strlen(s)))
 		usage_error("-p: `%s' is not NAME=VALUE, in UTF-8", s);
 	s[n] = '\0';
-	if (text_is_word(s, n, "delimited"))
-		usage_error("-p: delimited would put lengths between the "
-			    "objects; one object a line is what you get");
-	if (strncmp(s, "oauth_", 6) == 0)
-		usage_error("-p: %s is set by the signature", s);
-	if (text_is_word(s, n, "track") || text_is_word(s, n, "follow") ||
-	    text_is_word(s, n, "locations"))
-		usage_error("-p: use -t, -f or -l for %s", s);
+	check_name("-p", s);
 	if (!request_param(request, s, s + n + 1))
 		usage_error("-p: more than %d parameters", PARAMS_MAX);
 }
@@ -201,10 +210,12 @@ static void set_resume(char *s)
 {
 	static struct resume resume;
 
-	if (resume.name != NULL || !resume_init(&resume, s))
+	if (resume.name != NULL || !text_is_plain(s, strlen(s)) ||
+	    !resume_init(&resume, s))
 		usage_error("--resume: once, NAME=minutes or NAME=PATH with up "
-			    "to %d keys",
+			    "to %d keys, in UTF-8",
 			    RESUME_DEPTH);
+	check_name("--resume", resume.name);
 	set.loop.session.resume = &resume;
 }
 

@@ -138,6 +138,10 @@ def test_minutes_of_the_gap(tstream, context):
     (["--get", "--resume", "a"], "NAME=minutes"),
     (["--get", "--resume", "a=b..c"], "NAME=minutes"),
     (["--get", "--resume", "a=b", "-u", "http://localhost/x?a=1"], "in the URL"),
+    (["--get", "--resume", "delimited=b"], "--resume: delimited"),
+    (["--get", "--resume", "oauth_nonce=b"], "set by the signature"),
+    (["--get", "--resume", "track=b"], "use -t"),
+    (["--get", "--resume", "a\x01=b"], "NAME=minutes"),
 ])
 def test_mistaken(tstream, args, says):
     p = tstream(*args)
