@@ -237,9 +237,15 @@ static bool write_all(const struct coverage *c, const char *p, size_t n)
 		return false;
 	for (; n > 0 && (k = nowait_write(&to, p, n)) > 0; p += k)
 		n -= (size_t)k;
-	if (replaces && (close(to.fd) < 0 || n > 0))
+	if (!replaces)
+		return n == 0;
+	/* What a power failure leaves behind a name is else not sure to be
+	 * whole. */
+	if (n == 0 && fsync(to.fd) < 0)
+		n = 1;
+	if (close(to.fd) < 0 || n > 0)
 		return false;
-	return n == 0 && (!replaces || rename(c->report_tmp, c->report) == 0);
+	return rename(c->report_tmp, c->report) == 0;
 }
 
 void coverage_write(struct coverage *c, struct moment now)

@@ -129,9 +129,10 @@ static const int writing[] = {
 	SYS_renameat,
 #endif
 #ifdef SYS_open
-	SYS_open,     SYS_rename, SYS_unlink,
+	SYS_open,      SYS_rename,   SYS_unlink,
 #endif
-	SYS_openat,   SYS_read,   SYS_fstat,  SYS_renameat2, SYS_unlinkat
+	SYS_openat,    SYS_read,     SYS_fstat,
+	SYS_renameat2, SYS_unlinkat, SYS_fsync
 };
 static const int deadly[] = { SYS_execve, SYS_execveat, SYS_ptrace };
 

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from conftest import stats
+from conftest import clean_environment, stats
 from peer import HEAD, Connection, Server, chunk, response, scripted
 
 TWEET = b'{"id":1,"text":"x"}'
@@ -375,6 +375,28 @@ def test_E10_kill_leaves_a_whole_report(tstream, tmp_path):
             p.kill()
             p.communicate()
             assert read_report(path)["parameters"]["track"] == track
+
+
+def test_E10_a_report_is_on_the_disk_before_it_has_the_name(tstream, tmp_path):
+    """What only a power failure shows: strace says in which order it is done."""
+    trace, path = tmp_path / "trace", tmp_path / "report"
+    if subprocess.run(["strace", "-o", trace, "true"]).returncode:
+        pytest.skip("strace cannot trace here")
+    with Server(scripted(lambda c, r: (c.send(HEAD + 3 * line()),
+                                       c.wait_closed()))) as server:
+        p = subprocess.run(
+            ["strace", "-f", "-qq", "-o", trace,
+             "-e", "trace=open,openat,fsync,close,rename,renameat,renameat2",
+             *tstream.command("-u", server.url(), "-c", "3", "--report", path)],
+            env=clean_environment(), cwd=tmp_path, capture_output=True, timeout=60)
+    assert p.returncode == 0, p.stderr
+    calls = re.findall(r"^\d+ +(\w+)\((.*)\) += (-?\d+)", trace.read_text(), re.M)
+    renames = [i for i, c in enumerate(calls) if c[0].startswith("rename")]
+    assert len(renames) >= 2
+    for i in renames:
+        opened, synced, closed = calls[i - 3:i]
+        assert "report.tmp" in opened[1] and synced[0] == "fsync"
+        assert opened[2] == synced[1] == closed[1] and synced[2] == "0"
 
 
 @pytest.mark.parametrize("how", ["reader", "full"])
