@@ -423,7 +423,7 @@ interop: tstream build/tests/probe build/tests/tstream-fast build/interop/ready
 PORTS ?= arm64 armhf armel i386 riscv64 mipsel ppc64el s390x
 check-ports: build/tests-ready | $(SOURCE)
 	scripts/need qemu-user binutils
-	@set -e; for t in $(PORTS); do $(MAKE) --no-print-directory -s TARGET=$$t port; done
+	@set -e; for t in $(PORTS); do $(MAKE) --no-print-directory -s -j2 TARGET=$$t port; done
 	PORTS='$(PORTS)' $(PYTEST) --timeout=300 -n $(JOBS) -m ports $(PYTEST_ARGS) \
 		tests/test_ports.py
 

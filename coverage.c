@@ -1,5 +1,7 @@
 #include "coverage.h"
 
+#include "files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -114,9 +116,14 @@ void coverage_stats(const struct coverage *c, struct moment now)
 void coverage_gap(enum log_level level, const char *what,
 		  const struct session_gap *gap)
 {
+	char since[32];
+	struct text t;
+
+	text_init(&t, since, sizeof since);
+	log_stamp(&t, gap->start_unix_ms);
 	log_line(level, "%sgap of %s%.1f s since %s: %s%s", what,
-		 gap->upper_bound ? "at most " : "", seconds(gap->ms),
-		 log_stamp(gap->start_unix_ms), cause_text(gap->cause),
+		 gap->upper_bound ? "at most " : "", seconds(gap->ms), since,
+		 cause_text(gap->cause),
 		 gap->resumed ? "; the server was asked for it" : "");
 }
 
@@ -153,8 +160,10 @@ static void put_json(struct text *t, const struct request *r, const char *s)
 	text_init(&hidden, shown, sizeof shown);
 	secret_append(&r->secrets, &hidden, s, strlen(s), true);
 	text_str(t, "\"");
-	for (p = shown; *p != '\0'; p++)
-		log_put(t, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+	for (p = shown; *p != '\0'; p++) {
+		text_str(t, *p == '"' || *p == '\\' ? "\\" : "");
+		text_mem(t, p, 1);
+	}
 	text_str(t, "\"");
 }
 
@@ -162,8 +171,12 @@ static void put_request(struct text *t, const struct request *r)
 {
 	size_t i;
 
+	static char url[sizeof r->url.base + sizeof r->url.query];
+
+	snprintf(url, sizeof url, "%s%s%s", r->url.base,
+		 r->url.query[0] != '\0' ? "?" : "", r->url.query);
 	log_put(t, "{\"program\":\"tstream %s\",\"url\":", TSTREAM_VERSION);
-	put_json(t, r, r->url.base);
+	put_json(t, r, url);
 	text_str(t, ",\"parameters\":{");
 	for (i = 0; i < r->nparams; i++) {
 		text_str(t, i > 0 ? "," : "");
@@ -181,24 +194,29 @@ static void put_coverage(struct text *t, const struct coverage *c,
 	const struct session_gap *g = covers.longest;
 	uint64_t n = covers.gaps < SESSION_GAPS ? covers.gaps : SESSION_GAPS;
 
-	log_put(t, ",\"start\":\"%s\"", log_stamp(c->session->started_unix_ms));
-	log_put(t, ",\"end\":\"%s\"", log_stamp(now.unix_ms));
+	text_str(t, ",\"start\":\"");
+	log_stamp(t, c->session->started_unix_ms);
+	text_str(t, "\",\"end\":\"");
+	log_stamp(t, now.unix_ms);
+	text_str(t, "\"");
 	put_figures(t, c, &covers, true);
 	text_str(t, ",\"longest_gaps\":[");
-	for (; n > 0; n--, g++)
+	for (; n > 0; n--, g++) {
+		text_str(t, "{\"start\":\"");
+		log_stamp(t, g->start_unix_ms);
 		log_put(t,
-			"{\"start\":\"%s\",\"seconds\":%.3f,\"reason\":\"%s\","
+			"\",\"seconds\":%.3f,\"reason\":\"%s\","
 			"\"resumed\":%s,\"upper_bound\":%s}%s",
-			log_stamp(g->start_unix_ms), seconds(g->ms),
-			cause_text(g->cause), g->resumed ? "true" : "false",
+			seconds(g->ms), cause_text(g->cause),
+			g->resumed ? "true" : "false",
 			g->upper_bound ? "true" : "false", n > 1 ? "," : "");
+	}
 	text_str(t, "]");
 }
 
 void coverage_name(struct coverage *c, const char *file)
 {
-	if (realpath(file, c->report) == NULL)
-		snprintf(c->report, sizeof c->report, "%s", file);
+	file_target(file, c->report);
 	snprintf(c->report_tmp, sizeof c->report_tmp, "%s.tmp", c->report);
 }
 
@@ -265,7 +283,8 @@ void coverage_write(struct coverage *c, struct moment now)
 	errno = EFBIG;
 	c->report_failed = t.full || !write_all(c, t.p, t.n);
 	if (c->report_failed)
-		log_line(LOG_ERROR, "--report: %s: %s", c->report,
+		log_line(LOG_ERROR, "--report: %s: %s",
+			 c->direct.fd < 0 ? c->report_tmp : c->report,
 			 strerror(errno));
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,12 +33,6 @@ const char *file_name(const char *pattern, struct moment now,
 	return NULL;
 }
 
-/* Where a file is: itself, or its folder and the name that it will have. */
-struct place {
-	struct stat st;
-	char name[PATH_MAX];
-};
-
 static char *last_of(char *path)
 {
 	char *slash = strrchr(path, '/');
@@ -45,43 +40,84 @@ static char *last_of(char *path)
 	return slash == NULL ? path : slash + 1;
 }
 
-/* Links are followed to a file that is not there yet, too. Returns false if it
- * cannot be a regular one. */
-static bool find(struct place *p, const char *file)
+void file_target(const char *file, char target[PATH_MAX])
 {
-	char path[PATH_MAX], to[PATH_MAX], *last;
+	char to[PATH_MAX], *last;
 	ssize_t n;
 	int i;
 
-	p->name[0] = '\0';
-	if ((file == NULL ? fstat(STDOUT_FILENO, &p->st)
-			  : stat(file, &p->st)) == 0)
-		return S_ISREG(p->st.st_mode);
-	if (file == NULL)
-		return false;
-	snprintf(path, sizeof path, "%s", file);
+	snprintf(target, PATH_MAX, "%s", file);
 	for (i = 0; i < LINKS; i++) {
-		n = readlink(path, to, sizeof to - 1);
+		n = readlink(target, to, sizeof to - 1);
 		if (n < 1)
 			break;
 		to[n] = '\0';
-		last = to[0] == '/' ? path : last_of(path);
-		snprintf(last, sizeof path - (size_t)(last - path), "%s", to);
+		last = to[0] == '/' ? target : last_of(target);
+		snprintf(last, PATH_MAX - (size_t)(last - target), "%s", to);
 	}
+}
+
+/* A file that is there, or may be: its folder, and its name in there. */
+struct place {
+	struct stat file, folder;
+	char name[PATH_MAX];
+	bool exists;
+};
+
+/* file of NULL is stdout. Returns false if it cannot be a regular one. */
+static bool find(struct place *p, const char *file)
+{
+	char path[PATH_MAX], *last;
+
+	p->name[0] = '\0';
+	p->exists = (file == NULL ? fstat(STDOUT_FILENO, &p->file)
+				  : stat(file, &p->file)) == 0;
+	if (file == NULL || (p->exists && !S_ISREG(p->file.st_mode)))
+		return p->exists && S_ISREG(p->file.st_mode);
+	file_target(file, path);
 	last = last_of(path);
 	snprintf(p->name, sizeof p->name, "%s", last);
 	snprintf(last, sizeof path - (size_t)(last - path), ".");
-	return stat(path, &p->st) == 0;
+	return stat(path, &p->folder) == 0;
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
 bool file_same(const char *a, const char *b)
 {
 	struct place one, other;
 
-	return find(&one, a) && find(&other, b) &&
-	       one.st.st_dev == other.st.st_dev &&
-	       one.st.st_ino == other.st.st_ino &&
-	       strcmp(one.name, other.name) == 0;
+	if (!find(&one, a) || !find(&other, b) || one.exists != other.exists)
+		return false;
+	return one.exists ? is_same(&one.file, &other.file)
+			  : is_same(&one.folder, &other.folder) &&
+				strcmp(one.name, other.name) == 0;
+}
+
+bool file_may_become(const char *pattern, const char *file)
+{
+	char glob[PATH_MAX];
+	struct place one, other;
+	struct text t;
+	const char *p;
+
+	if (!find(&one, pattern) || !find(&other, file) ||
+	    !is_same(&one.folder, &other.folder))
+		return false;
+	text_init(&t, glob, sizeof glob);
+	for (p = one.name; *p != '\0'; p++) {
+		if (*p != '%') {
+			text_str(&t, strchr("*?[\\", *p) != NULL ? "\\" : "");
+			text_mem(&t, p, 1);
+			continue;
+		}
+		p += p[1] == 'E' || p[1] == 'O' ? 2 : 1;
+		text_str(&t, strchr("aAbBcehnprtxXzZ%", *p) ? "*" : "[0-9]*");
+	}
+	return fnmatch(glob, other.name, 0) == 0;
 }
 
 static const char *why(void)

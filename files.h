@@ -22,9 +22,16 @@ struct file {
 const char *file_name(const char *pattern, struct moment now,
 		      char name[PATH_MAX]);
 
+/* Where links lead from file, to one that is not there yet, too. */
+void file_target(const char *file, char target[PATH_MAX]);
+
 /* Are both the same regular file, or would be once they are made? b is a path;
  * so is a, or NULL for stdout. */
 bool file_same(const char *a, const char *b);
+
+/* Could pattern, of strftime, come to name this file? For a number that it
+ * makes, anything that begins with a digit is taken, else anything. */
+bool file_may_become(const char *pattern, const char *file);
 
 /* Prepare f to append to pattern, whose name now is given. What has no % is
  * opened at once. *fd is what output_init is then to be given. Returns NULL, or

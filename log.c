@@ -120,15 +120,15 @@ put_said(struct text *line, const char *format, va_list ap)
 	text_printable(line, t.p, t.n);
 }
 
-const char *log_stamp(uint64_t unix_ms)
+void log_stamp(struct text *t, uint64_t unix_ms)
 {
-	static char stamp[32];
-	time_t t = (time_t)(unix_ms / 1000);
+	time_t s = (time_t)(unix_ms / 1000);
+	char stamp[32];
 	struct tm tm;
 
-	gmtime_r(&t, &tm);
+	gmtime_r(&s, &tm);
 	strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return stamp;
+	text_str(t, stamp);
 }
 
 static void put_prefix(struct text *line, enum log_level level)
@@ -145,7 +145,7 @@ static void put_prefix(struct text *line, enum log_level level)
 	}
 	text_str(line, live_drawn ? START : "");
 	clock_gettime(CLOCK_REALTIME, &now);
-	text_str(line, log_stamp((uint64_t)now.tv_sec * 1000));
+	log_stamp(line, (uint64_t)now.tv_sec * 1000);
 	text_str(line, " tstream: ");
 }
 
@@ -170,22 +170,20 @@ static struct kind *kind_of(const char *format)
 	return &kinds[i];
 }
 
-/* May a line of this kind be written now? */
-static bool has_credit(struct kind *k)
+bool log_omits(enum log_level level, const char *format)
 {
+	struct kind *k = kind_of(format);
 	struct timespec now;
 	uint64_t passed;
 
+	if (!log_shows(level))
+		return true;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	passed = (uint64_t)(now.tv_sec - k->second);
 	k->second = now.tv_sec;
 	k->used = passed < k->used ? k->used - (unsigned)passed : 0;
-	if (k->used == BURST) {
-		k->left_out++;
-		return false;
-	}
-	k->used++;
-	return true;
+	k->left_out += k->used == BURST;
+	return k->used == BURST;
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -196,8 +194,9 @@ void log_line(enum log_level level, const char *format, ...)
 	struct text line;
 	va_list ap;
 
-	if (!log_shows(level) || (k != &unlimited && !has_credit(k)))
+	if (all ? !log_shows(level) : log_omits(level, format))
 		return;
+	k->used++;
 	text_init(&line, buf, LINE - TOLD);
 	put_prefix(&line, level);
 	va_start(ap, format);

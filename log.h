@@ -18,6 +18,11 @@ void log_init(enum log_level level, bool live, const struct secrets *secrets);
 /* Is a line of this level shown? */
 bool log_shows(enum log_level level);
 
+/* Would a line of this level and format be left out now? Then it is counted as
+ * that. To be asked before foreign text is made ready for it, which takes long:
+ * a server can send more than there is time to look at. */
+bool log_omits(enum log_level level, const char *format);
+
 /* Write one line, formatted as by printf, with an LF behind it and before it
  * the time and the program's name or, in the journal (systemd.exec(5),
  * JOURNAL_STREAM), the level. It is cut at 2,000 bytes. Lines of one format are
@@ -30,8 +35,8 @@ __attribute__((format(printf, 2, 3))) void log_line(enum log_level level,
 __attribute__((format(printf, 2, 3))) void log_put(struct text *t,
 						   const char *format, ...);
 
-/* A time in UTC, 2026-11-23T17:00:00Z, in a static buffer. */
-const char *log_stamp(uint64_t unix_ms);
+/* Append a time in UTC, 2026-11-23T17:00:00Z. */
+void log_stamp(struct text *t, uint64_t unix_ms);
 
 /* Append n foreign bytes to what is to be logged: printable, without secrets.
  * All that came from outside goes into a line by this. */

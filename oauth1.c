@@ -109,25 +109,6 @@ static void sort(struct param *p, size_t n)
 	}
 }
 
-void base64(struct text *t, const unsigned char *p, size_t n)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	char code[4];
-	uint32_t v;
-	size_t i, k;
-
-	for (i = 0; i < n; i += 3) {
-		v = (uint32_t)p[i] << 16;
-		v |= n - i > 1 ? (uint32_t)p[i + 1] << 8 : 0;
-		v |= n - i > 2 ? p[i + 2] : 0;
-		for (k = 0; k < 4; k++)
-			code[k] =
-			    k > n - i ? '=' : digits[v >> (18 - 6 * k) & 63];
-		text_mem(t, code, sizeof code);
-	}
-}
-
 void oauth1_sign(const struct oauth1 *o, const struct oauth1_request *r,
 		 struct text *base, struct text *signature, struct text *header)
 {
@@ -152,7 +133,7 @@ void oauth1_sign(const struct oauth1 *o, const struct oauth1_request *r,
 	text_str(base, "&");
 	form_encode(base, all, OAUTH_PARAMS + r->nparams, true);
 	hmac_sha1(&o->key, base->p + from, base->n - from, mac);
-	base64(signature, mac, sizeof mac);
+	text_base64(signature, mac, sizeof mac);
 	explicit_bzero(mac, sizeof mac);
 	text_str(header, "OAuth ");
 	for (i = 0; i < OAUTH_PARAMS; i++) {

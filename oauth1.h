@@ -58,7 +58,4 @@ void oauth1_sign(const struct oauth1 *o, const struct oauth1_request *r,
 		 struct text *base, struct text *signature,
 		 struct text *header);
 
-/* Append standard base64 with padding (RFC 4648, section 4). */
-void base64(struct text *t, const unsigned char *p, size_t n);
-
 #endif

@@ -4,12 +4,14 @@
 #include "log.h"
 #include "roots.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>
@@ -56,16 +58,43 @@ static struct {
 } args;
 static struct request *request;
 
+/* p[0..n-1], which the user may have from others, made printable, in a static
+ * buffer. */
+static const char *shown(const char *p, size_t n)
+{
+	static char buf[4 * REQUEST_BODY];
+	struct text t;
+
+	text_init(&t, buf, sizeof buf);
+	text_printable(&t, p, n);
+	return buf;
+}
+
 void usage_error(const char *format, ...)
 {
+	char said[4096];
+	const char *p;
 	va_list ap;
+	size_t n;
 
 	va_start(ap, format);
-	fputs("tstream: ", stderr);
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
+	vsnprintf(said, sizeof said, format, ap);
 	va_end(ap);
+	fputs("tstream: ", stderr);
+	for (p = said; *p != '\0'; p += n + (p[n] == '\n')) {
+		n = strcspn(p, "\n");
+		fprintf(stderr, "%s\n", shown(p, n));
+	}
 	exit(EXIT_USAGE);
+}
+
+/* What was printed and could not be written is no success. */
+static void close_stdout(void)
+{
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return;
+	fprintf(stderr, "tstream: stdout: %s\n", strerror(errno));
+	_exit(EXIT_MACHINE);
 }
 
 static const char *check_phrase(const char *p, size_t n)
@@ -407,6 +436,9 @@ static void take(const struct row *r, char *value)
 		*r->to.flag = true;
 		break;
 	case WORD:
+		/* an empty one says that there is to be no proxy */
+		if (*value == '\0' && r->to.word != &args.proxy)
+			usage_error("--%s: the value is empty", r->name);
 		*r->to.word = value;
 		break;
 	case LIST:
@@ -614,6 +646,7 @@ static void set_proxy(void)
 void options_parse(struct options *o, struct request *r, int argc, char **argv)
 {
 	request = r;
+	atexit(close_stdout);
 	read_arguments(argc, argv);
 	apply_preset();
 	add_defaults();
@@ -670,7 +703,7 @@ static void print_lines(const char *p, size_t n)
 	size_t size;
 
 	while ((line = request_next_line(&p, &n, &size)) != NULL)
-		printf("> %.*s\n", (int)size, line);
+		printf("> %s\n", shown(line, size));
 }
 
 /* What the commas made of a list, and its limit. */
@@ -684,7 +717,7 @@ static void print_list(const struct list *l)
 	for (p = l->text.p; l == &lists[TRACK] && *p != '\0'; p += n) {
 		p += *p == ',';
 		n = strcspn(p, ",");
-		printf("phrase: `%.*s', %zu of at most 60 bytes\n", (int)n, p,
+		printf("phrase: `%s', %zu of at most 60 bytes\n", shown(p, n),
 		       n);
 	}
 	printf("checked: --%s: %llu of at most %llu %s, %zu bytes\n", l->name,
@@ -709,7 +742,9 @@ void options_dry_run(const struct options *o, struct request *r)
 	print_lines(r->head, r->head_n);
 	print_lines(r->body, r->body_n);
 	if (r->auth == AUTH_OAUTH1)
-		printf("base string: %s\n", r->base);
+		printf("base string: %s\n(it has consumer key and token in "
+		       "it: show it to nobody)\n",
+		       r->base);
 	for (i = 0; i < LISTS; i++)
 		print_list(&lists[i]);
 	printf("checked: URL; %zu of at most %d parameters; %zu of at most %d "

@@ -16,7 +16,8 @@ struct options {
 
 enum exit_status { EXIT_DONE, EXIT_FATAL, EXIT_USAGE, EXIT_MACHINE };
 
-/* Say what is wrong with the command or a setting, and end with EXIT_USAGE. */
+/* Say what is wrong with the command or a setting, each line made printable,
+ * and end with EXIT_USAGE. */
 __attribute__((format(printf, 1, 2), noreturn)) void
 usage_error(const char *format, ...);
 
@@ -28,7 +29,7 @@ void options_parse(struct options *o, struct request *r, int argc, char **argv);
 /* Log what is allowed, and may not be what was meant. */
 void options_notes(const struct request *r);
 
-/* Print what would be sent, without the credentials, and what was checked. The
+/* Print what would be sent, without the secrets, and what was checked. The
  * request is complete. */
 void options_dry_run(const struct options *o, struct request *r);
 

@@ -30,7 +30,7 @@ static const char *take_user(struct proxy *p, const char *s, size_t n,
 	if (colon != NULL)
 		good = percent_decode(&t, colon + 1, n - user - 1, '+') && good;
 	secret_set(secrets, SECRET_PROXY_PASSWORD, pair + from, t.n - from);
-	base64(&basic, (const unsigned char *)pair, t.n);
+	text_base64(&basic, pair, t.n);
 	secret_set(secrets, SECRET_PROXY_BASIC, p->basic, basic.n);
 	explicit_bzero(pair, sizeof pair);
 	if (t.full)

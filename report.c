@@ -60,24 +60,26 @@ static void log_opened(const struct session *s, const struct request *r,
 
 static void log_bad_line(const struct session *s)
 {
+	static const char malformed[] =
+	    "malformed line of %" PRIu64 " bytes, not written: %s at byte "
+	    "%" PRIu64 ": %s";
+	static const char too_long[] =
+	    "a line of %" PRIu64 " bytes is too long, not written: %s...";
 	const struct line *line = &s->line;
-	const char *beginning = shown(line->p, line->n, BAD_MAX);
+	bool is_long = line->size > LINE_MAX_SIZE;
 
 	/* a web page: that it is one has been told, but for -q */
-	if (log_shows(LOG_INFO) && s->head.other_type &&
-	    s->stats.tweets + s->stats.notices == 0)
+	if ((log_shows(LOG_INFO) && s->head.other_type &&
+	     s->stats.tweets + s->stats.notices == 0) ||
+	    log_omits(LOG_ERROR, is_long ? too_long : malformed))
 		return;
-	if (line->size > LINE_MAX_SIZE)
-		log_line(LOG_ERROR,
-			 "a line of %" PRIu64 " bytes is too long, not "
-			 "written: %s...",
-			 line->size, beginning);
+	if (is_long)
+		log_line(LOG_ERROR, too_long, line->size,
+			 shown(line->p, line->n, BAD_MAX));
 	else
-		log_line(LOG_ERROR,
-			 "malformed line of %" PRIu64 " bytes, not written: "
-			 "%s at byte %" PRIu64 ": %s",
-			 line->size, json_error_text(line->error), line->offset,
-			 beginning);
+		log_line(LOG_ERROR, malformed, line->size,
+			 json_error_text(line->error), line->offset,
+			 shown(line->p, line->n, BAD_MAX));
 }
 
 /* What the service says of itself: errors, and once a minute a warning. Most
@@ -96,6 +98,7 @@ static void log_notice(const struct line *line, struct moment now)
 		{ JSON_OTHER, { "errors", "message" }, "" },
 		{ JSON_OTHER, { "error" }, "" }, /* of others */
 	};
+	static const char says[] = "the service says: %s";
 	static uint64_t next_warning;
 	bool warning = line->class == JSON_WARNING;
 	struct piece v;
@@ -112,12 +115,14 @@ static void log_notice(const struct line *line, struct moment now)
 		if (parts[i].class != line->class ||
 		    !json_find((const char *)line->p, parts[i].path, &v))
 			continue;
+		if (t.n == 0 && log_omits(LOG_INFO, says))
+			return;
 		text_str(&t, t.n > 0 ? ": " : "");
 		log_foreign(&t, v.p, v.n);
 		text_str(&t, parts[i].after);
 	}
 	if (t.n > 0)
-		log_line(LOG_INFO, "the service says: %s", said);
+		log_line(LOG_INFO, says, said);
 }
 
 /* What usually helps. */
@@ -248,6 +253,30 @@ static void put_cause(struct text *t, const struct session *s,
 			    "request goes without)");
 }
 
+static char last_why[1800];
+
+const char *report_why(void)
+{
+	return last_why;
+}
+
+static void keep_why(const char *why, const struct session *s,
+		     const struct net *n)
+{
+	bool over = s->verdict == BACKOFF_COMPLETE;
+	struct text t;
+
+	if (over && last_why[0] != '\0')
+		return;
+	text_init(&t, last_why, sizeof last_why);
+	if (s->cause == CAUSE_STATUS)
+		log_put(&t, "HTTP status %d", s->head.status);
+	else
+		text_str(&t, why);
+	if (over)
+		log_put(&t, " %s", net_phase_text(n->phase));
+}
+
 /* An attempt is over: why, what the server said, what is done now. */
 static void log_ended(const struct session *s, const struct request *r,
 		      const struct net *n, struct moment now)
@@ -257,6 +286,7 @@ static void log_ended(const struct session *s, const struct request *r,
 
 	text_init(&t, why, sizeof why);
 	put_cause(&t, s, r, n, now);
+	keep_why(why, s, n);
 	if (n->phase == NET_FAILED && n->tls.error != 0)
 		log_line(LOG_DEBUG,
 			 "TLS 1.2 was offered with ECDHE and AES-GCM or "

@@ -125,7 +125,7 @@ void request_basic(struct request *r, const char *user, const char *password)
 	text_init(&t, r->authorization, sizeof r->authorization);
 	text_str(&t, "Basic ");
 	from = t.n;
-	base64(&t, (const unsigned char *)pair, strlen(pair));
+	text_base64(&t, pair, strlen(pair));
 	secret_set(&r->secrets, SECRET_BASIC, t.p + from, t.n - from);
 	secret_set(&r->secrets, SECRET_PASSWORD, password, strlen(password));
 	explicit_bzero(pair, sizeof pair);

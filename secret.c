@@ -21,6 +21,7 @@ struct reader {
 	size_t n;
 	char utf8[5]; /* what \u stands for: bytes at to end come next */
 	size_t at, end;
+	bool whole; /* nothing follows: an escape without its end is none */
 };
 
 static int next(struct reader *r, int layer);
@@ -43,14 +44,17 @@ static int next_hex(struct reader *r, int layer, int digits)
 /* What follows \u, as UTF-8. A surrogate pair is one character. */
 static int next_unicode(struct reader *r, int layer)
 {
-	int c = next_hex(r, layer, 4), low;
+	int c = next_hex(r, layer, 4), low, i;
 	struct text t;
 
 	if (c < 0x80)
 		return c;
 	if (c >= 0xd800 && c < 0xdc00) {
-		if (next(r, layer) != '\\' || next(r, layer) != 'u')
-			return r->n == 0 ? END : BAD;
+		for (i = 0; i < 2; i++) {
+			low = next(r, layer);
+			if (low != "\\u"[i])
+				return low == END ? END : BAD;
+		}
 		low = next_hex(r, layer, 4);
 		if (low < 0)
 			return low;
@@ -91,24 +95,38 @@ static int next(struct reader *r, int layer)
 		else if (v != '/' && v != '"' && v != '\\' && v != END)
 			v = BAD;
 	}
-	if (v != BAD)
+	if (v != BAD && (v != END || !r->whole))
 		return v;
 	*r = before;
 	return c;
 }
 
-void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
+static void keep(struct secrets *s, size_t which, const char *p, size_t n)
 {
-	struct reader r = { (const unsigned char *)p, n, "", 0, 0 };
+	struct reader r = { .p = (const void *)p, .n = n, .whole = true };
 	size_t size = 0;
 	int c;
 
 	explicit_bzero(s->value[which], s->n[which]);
-	while (r.n > 0 && p[r.n - 1] == '=')
-		r.n--; /* padding, which not everybody writes */
 	while (size < SECRET_MAX && (c = next(&r, LAYERS)) != END)
 		s->value[which][size++] = (unsigned char)c;
 	s->n[which] = size;
+}
+
+void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
+{
+	char code[SECRET_MAX];
+	struct text t;
+
+	text_init(&t, code, sizeof code);
+	text_base64(&t, p, n);
+	while (n > 0 && p[n - 1] == '=')
+		n--; /* padding, which not everybody writes */
+	while (t.n > 0 && code[t.n - 1] == '=')
+		t.n--;
+	keep(s, which, p, n);
+	keep(s, SECRETS + which, code, t.n);
+	explicit_bzero(code, sizeof code);
 }
 
 static int lower(int c)
@@ -139,10 +157,11 @@ static size_t match(const unsigned char *secret, size_t size, size_t cut,
 static size_t longest(const struct secrets *s, size_t least, size_t cut,
 		      const unsigned char *p, size_t n)
 {
-	const struct reader r = { p, n, "", 0, 0 };
+	const struct reader r = { .p = p, .n = n };
+	const struct reader whole = { .p = p, .n = n, .whole = true };
 	size_t most = 0, size, i;
 
-	for (i = 0; i < SECRETS; i++) {
+	for (i = 0; i < 2 * SECRETS; i++) {
 		const unsigned char *value = s->value[i];
 
 		/* Nearly all places are done with here. */
@@ -150,6 +169,8 @@ static size_t longest(const struct secrets *s, size_t least, size_t cut,
 					lower(*p) != lower(*value)))
 			continue;
 		size = match(value, s->n[i], cut, r);
+		if (size == 0)
+			size = match(value, s->n[i], SIZE_MAX, whole);
 		most = size > most ? size : most;
 	}
 	return most;

@@ -23,12 +23,13 @@ enum secret {
 
 /* All zeros: none. */
 struct secrets {
-	unsigned char value[SECRETS][SECRET_MAX]; /* escapes undone */
-	size_t n[SECRETS];                        /* 0: there is none */
+	/* escapes undone; behind all of them each in base64 */
+	unsigned char value[2 * SECRETS][SECRET_MAX];
+	size_t n[2 * SECRETS]; /* 0: there is none */
 };
 
-/* Keep a copy of p[0..n-1], at most SECRET_MAX bytes, as this secret; what was
- * kept before is wiped. n of 0: it is only wiped. */
+/* Keep a copy of p[0..n-1], at most SECRET_MAX bytes, as this secret, and its
+ * base64; what was kept before is wiped. n of 0: it is only wiped. */
 void secret_set(struct secrets *s, enum secret which, const char *p, size_t n);
 
 /* Append p[0..n-1] with each secret written as (secret). It is found in any

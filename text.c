@@ -132,6 +132,26 @@ bool text_is_word(const char *p, size_t n, const char *word)
 	return i == n && word[i] == '\0';
 }
 
+void text_base64(struct text *t, const void *bytes, size_t n)
+{
+	const unsigned char *p = bytes;
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	char code[4];
+	uint32_t v;
+	size_t i, k;
+
+	for (i = 0; i < n; i += 3) {
+		v = (uint32_t)p[i] << 16;
+		v |= n - i > 1 ? (uint32_t)p[i + 1] << 8 : 0;
+		v |= n - i > 2 ? p[i + 2] : 0;
+		for (k = 0; k < 4; k++)
+			code[k] =
+			    k > n - i ? '=' : digits[v >> (18 - 6 * k) & 63];
+		text_mem(t, code, sizeof code);
+	}
+}
+
 void text_put_utf8(struct text *t, uint32_t c)
 {
 	int more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;

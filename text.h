@@ -32,6 +32,9 @@ void text_u64(struct text *t, uint64_t v);
 /* Append n bytes as two hexadecimal digits each; ten is 'a' or 'A'. */
 void text_put_hex(struct text *t, const void *p, size_t n, char ten);
 
+/* Append standard base64 with padding (RFC 4648, section 4). */
+void text_base64(struct text *t, const void *p, size_t n);
+
 /* Append foreign bytes for a person to read: UTF-8 as it is, but what could
  * steer a terminal or reorder a line as \xNN for each byte: controls, marks of
  * direction (Unicode's Bidi_Control), separators of lines and paragraphs,

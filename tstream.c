@@ -100,11 +100,11 @@ static void load_keys(void)
 
 static void load_roots(void)
 {
-	const char *file = opt.ca_file, *why;
+	const char *file = opt.ca_file, *other = getenv("SSL_CERT_FILE"), *why;
 
-	if (file == NULL)
-		file = getenv("SSL_CERT_FILE");
-	if (file == NULL || *file == '\0') {
+	if (file == NULL && other != NULL && *other != '\0')
+		file = other;
+	if (file == NULL) {
 		roots_builtin(&roots, (uint64_t)time(NULL));
 	} else {
 		why = roots_read(&roots, file, (uint64_t)time(NULL));
@@ -120,6 +120,8 @@ static void load_roots(void)
 	wheel.net.tls.nanchors = roots.n;
 }
 
+static bool no_stdout;
+
 /* A socket must never become stdout: see that 0, 1 and 2 are taken. */
 static void check_descriptors(void)
 {
@@ -128,10 +130,10 @@ static void check_descriptors(void)
 	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0)
 			continue;
-		if (fd == STDOUT_FILENO)
-			usage_error("stdout is closed: there is nowhere to "
-				    "write to");
-		if (open("/dev/null", O_RDWR) != fd)
+		no_stdout = no_stdout || fd == STDOUT_FILENO;
+		/* nothing can be written to the one in stdout's place */
+		if (open("/dev/null",
+			 fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != fd)
 			usage_error("descriptor %d is closed, and /dev/null "
 				    "cannot be opened in its place",
 				    fd);
@@ -159,21 +161,22 @@ static void name_file(const char *option, const char *pattern, char *name)
 		usage_error("%s: %s: %s", option, pattern, why);
 }
 
-/* Refuse to write to a file that is another of these as well, before any is
- * opened: the one would destroy what the other holds. Of -o and -n together
- * one output is made. */
+/* Refuse to write to a file that is another of these as well, or will be once a
+ * pattern has its name, before any is opened: the one would destroy what the
+ * other holds. Of -o and -n together one output is made. */
 static void refuse_same_file(void)
 {
 	const struct coverage *c = &wheel.coverage;
 	const struct {
-		const char *what, *file;
+		const char *what, *file, *pattern;
 	} all[] = {
-		{ "stdout", NULL },
-		{ "-o", opt.output_file ? output_name : "" },
-		{ "-n", opt.notices_file ? notices_name : "" },
-		{ "--report", c->report },
-		{ "--report's FILE.tmp", c->report_tmp },
-		{ "-k", opt.keys_file ? opt.keys_file : "keys.yaml" },
+		{ "stdout", NULL, NULL },
+		{ "-o", opt.output_file ? output_name : "", opt.output_file },
+		{ "-n", opt.notices_file ? notices_name : "",
+		  opt.notices_file },
+		{ "--report", c->report, NULL },
+		{ "--report's FILE.tmp", c->report_tmp, NULL },
+		{ "-k", opt.keys_file ? opt.keys_file : "keys.yaml", NULL },
 	};
 	size_t i, j;
 
@@ -181,6 +184,10 @@ static void refuse_same_file(void)
 	name_file("-n", opt.notices_file, notices_name);
 	for (i = 1; i < sizeof all / sizeof all[0]; i++) {
 		for (j = 0; *all[i].file != '\0' && j < i; j++) {
+			if (i > 2 && all[j].pattern != NULL &&
+			    file_may_become(all[j].pattern, all[i].file))
+				usage_error("%s can come to be the file of %s",
+					    all[j].what, all[i].what);
 			if (!file_same(all[j].file, all[i].file))
 				continue;
 			if (i != 2 || j != 1)
@@ -278,6 +285,8 @@ static void set_up(int argc, char **argv)
 		usage_error("cannot start the look-up process: %s",
 			    strerror(errno));
 	options_parse(&opt, &request, argc, argv);
+	if (no_stdout && opt.output_file == NULL)
+		usage_error("stdout is closed: there is nowhere to write to");
 	wheel.net.proxy = opt.proxy.connect_n > 0 ? &opt.proxy : NULL;
 	/* a pipe's reader may write to the same terminal */
 	opt.loop.live =
@@ -341,25 +350,22 @@ static void shut_in(void)
 }
 
 /* The one sentence of --test. */
-static void tell_test(void)
+static void tell_test(enum loop_end end)
 {
 	const struct session *s = &wheel.session;
 	uint64_t seconds = (loop_now().ms - s->started + 500) / 1000;
 
-	if (s->stats.connects > 0) {
+	if (end == LOOP_FATAL || s->stats.connects == 0) {
+		printf("does not work: %s\n", report_why());
+	} else {
 		printf("works: %llu tweets",
 		       (unsigned long long)s->stats.tweets);
 		if (request.get && s->stats.notices > 0)
 			printf(" and %llu other messages",
 			       (unsigned long long)s->stats.notices);
 		printf(" in %llu s\n", (unsigned long long)seconds);
-	} else if (s->head.status != 0) {
-		printf("does not work: HTTP status %d\n", s->head.status);
-	} else {
-		printf("does not work: %s\n", wheel.net.error[0] != '\0'
-						  ? wheel.net.error
-						  : cause_text(s->cause));
 	}
+	fflush(stdout);
 }
 
 int main(int argc, char **argv)
@@ -369,17 +375,22 @@ int main(int argc, char **argv)
 	set_up(argc, argv);
 	if (opt.report_file != NULL &&
 	    !coverage_open(&wheel.coverage, opt.report_file))
-		cannot_open("--report", opt.report_file, strerror(errno));
+		cannot_open("--report",
+			    wheel.coverage.direct.fd < 0
+				? wheel.coverage.report_tmp
+				: opt.report_file,
+			    strerror(errno));
 	loop_signals(opt.output_file != NULL || opt.notices_file != NULL);
 	shut_in();
 	end = loop_run(&wheel);
 	loop_refused(&wheel);
 	if (end == LOOP_DONE && wheel.session.stats.connects == 0)
-		log_line(LOG_ERROR, "there was no stream in all that time");
+		log_line(LOG_ERROR, "there was no stream in all that time: %s",
+			 report_why());
 	conclude(end);
 	loop_refused(&wheel);
 	if (opt.test)
-		tell_test();
+		tell_test(end);
 	log_end();
 	if (wheel.signal != 0)
 		die_by(wheel.signal);

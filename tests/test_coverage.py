@@ -2,6 +2,7 @@
 it; and how a stream's end is read."""
 
 import concurrent.futures
+import datetime
 import json
 import os
 import pty
@@ -377,6 +378,26 @@ def test_E10_kill_leaves_a_whole_report(tstream, tmp_path):
             assert read_report(path)["parameters"]["track"] == track
 
 
+@pytest.mark.parametrize("journal", [False, True])
+def test_log_and_report_say_when_the_last_byte_came(tstream, tmp_path, journal):
+    path, script = tmp_path / "report", scripted(
+        HEAD + line() + END, response(b"503 x"), HEAD + line() + END)
+    begin = time.time()
+    with Server(script) as server, open(tmp_path / "err", "wb") as err:
+        st = os.fstat(err.fileno())
+        env = {"JOURNAL_STREAM": f"{st.st_dev}:{st.st_ino}"} if journal else {}
+        p = tstream.start("-u", server.url(), "-c", "2", "--report", path,
+                          stderr=err, env=env)
+        p.communicate(timeout=60)
+    [gap] = read_report(path)["longest_gaps"]
+    assert gap["seconds"] >= 5
+    log = (tmp_path / "err").read_text()
+    said = re.findall(r"gap of [0-9.]+ s since (\S+):", log)
+    assert said == 2 * [gap["start"]]
+    at = datetime.datetime.fromisoformat(said[0].replace("Z", "+00:00")).timestamp()
+    assert begin - 1 <= at < begin + 4
+
+
 def test_E10_a_report_is_on_the_disk_before_it_has_the_name(tstream, tmp_path):
     """What only a power failure shows: strace says in which order it is done."""
     trace, path = tmp_path / "trace", tmp_path / "report"
@@ -397,6 +418,36 @@ def test_E10_a_report_is_on_the_disk_before_it_has_the_name(tstream, tmp_path):
         opened, synced, closed = calls[i - 3:i]
         assert "report.tmp" in opened[1] and synced[0] == "fsync"
         assert opened[2] == synced[1] == closed[1] and synced[2] == "0"
+
+
+def test_report_where_a_link_leads(tstream, tmp_path):
+    """To a file that is there, and to one that will be."""
+    (tmp_path / "old").write_text("old")
+    for name in ("old", "new"):
+        (tmp_path / ("to " + name)).symlink_to(name)
+        with Server(scripted(HEAD + line())) as server:
+            p = tstream("-u", server.url(), "-c", "1",
+                        "--report", tmp_path / ("to " + name))
+        assert p.returncode == 0, p.stderr
+        assert (tmp_path / ("to " + name)).is_symlink()
+        assert read_report(tmp_path / name)["tweets"] == 1
+
+
+def test_report_says_what_was_asked_for(tstream, tmp_path):
+    with Server(scripted(HEAD + line())) as server:
+        p = tstream("-u", server.url("/x?lang=de&follow"), "-c", "1", "--get",
+                    "-p", "a=1", "--report", "r")
+    assert p.returncode == 0, p.stderr
+    r = read_report(tmp_path / "r" if (tmp_path / "r").exists()
+                    else tstream.cwd / "r")
+    assert r["url"] == server.url("/x?lang=de&follow")
+    assert r["parameters"] == {"a": "1"}
+
+
+def test_report_that_cannot_be_written_names_the_file(tstream, tmp_path):
+    (tmp_path / "r.tmp").mkdir()
+    p = tstream("-u", "http://127.0.0.1:1/", "--report", tmp_path / "r")
+    assert p.returncode == 2 and "r.tmp: Is a directory" in p.stderr
 
 
 @pytest.mark.parametrize("how", ["reader", "full"])

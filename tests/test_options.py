@@ -10,7 +10,7 @@ import pytest
 
 import peer
 from conftest import BINARY, clean_environment
-from peer import Server, response, scripted
+from peer import HEAD, Server, chunk, response, scripted
 from test_stream import BYE, ENV, joined, stream, tweets
 
 
@@ -60,6 +60,11 @@ def test_help_all():
     (["-t", ""], "takes a # that is not quoted as a comment"),
     (["-c"], "-c needs a value; try"), (["-qv"], "-q and -v"),
     (["-v", "--quiet"], "-q and -v"),
+    (["--report", ""], "--report: the value is empty"),
+    (["--cafile="], "--cafile: the value is empty"),
+    (["-o", ""], "--output: the value is empty"),
+    (["-t", "a\x1b[31m\u202eb"], r"`a\x1b[31m\xe2\x80\xaeb'"),
+    (["-t", "a", "x\x07"], r"`x\x07' is not an option"),
     (["-t", b"caf\xe9"], "is not UTF-8"), (["-p", b"a=\xe9"], "in UTF-8"),
     (["-t", b"\xed\xa0\x80"], "is not UTF-8"),
     (["-u", "https://bücher.example/x"], "xn--"),
@@ -263,6 +268,33 @@ def test_test_says_what_does_not_work(tstream):
                     f"http://127.0.0.1:{s.getsockname()[1]}/", timeout=40)
     assert p.returncode == 1
     assert re.fullmatch(rb"does not work: .*refused.*\n", p.stdout), p.stdout
+
+
+@pytest.mark.parametrize("script, says", [
+    (HEAD + chunk(b'{"text":"x"}\r\n{"disconnect":{"code":6}}\r\n'),
+     "a disconnect message came, code 6 (a token was revoked)"),
+    (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n",
+     "the response breaks the protocol: a Content-Encoding nobody asked for: gzip"),
+    (b"SSH-2.0-x\r\n", "the response breaks the protocol: not an HTTP/1.0 or "
+     "HTTP/1.1 response"),
+    (lambda c, r: c.wait_closed(), "the time is over while connected"),
+])
+def test_test_says_why(tstream, script, says):
+    with Server(scripted(script)) as server:
+        p = tstream("--test", "-d", "2", "-u", server.url(), timeout=40)
+        assert p.returncode == 1
+        assert p.stdout.decode() == f"does not work: {says}\n"
+        p = tstream("-q", "-d", "2", "-u", server.url(), timeout=40)
+        assert p.returncode == 1 and says in p.stderr
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["--dry-run"],
+                                  ["--test", "-d", "1"]])
+def test_what_cannot_be_printed_is_no_success(tstream, args):
+    with Server(scripted(stream([]) + BYE)) as server, open("/dev/full", "wb") as out:
+        p = tstream.start("-u", server.url(), *args, stdout=out)
+        _, err = p.communicate(timeout=30)
+    assert p.returncode == 3 and b"stdout: No space left on device" in err
 
 
 def test_test_counts_what_comes(tstream):

@@ -164,6 +164,24 @@ def test_L6_a_token_that_holds_percent_signs(probe):
         assert shown(probe, [token], b"'%s'" % text.encode()) == b"'(secret)'"
 
 
+@pytest.mark.parametrize("secret", [
+    "hunter2%4", r"hunt\ud83d\ude0", r"hunt\ud83dx", "hunter2%", "hunter2\\",
+    r"Zb\u12", r"12\u00e", "%41%4%4", "hunt%5cu12", r"hunt\ud83d\u"])
+def test_L6_a_secret_that_ends_inside_an_escape(probe, secret):
+    for before, behind in ((b"", b""), (b"<", b">"), (b"<", b"\n"), (b"%", b" x")):
+        got = shown(probe, [secret], before + secret.encode() + behind)
+        assert got == before + b"(secret)" + behind.replace(b"\n", b"\\x0a")
+
+
+def test_L6_each_secret_in_base64(probe):
+    for n in range(8, 40):
+        secret = "".join(chr(33 + 7 * i % 90) for i in range(n)).rstrip("=%\\") + "z"
+        coded = base64.b64encode(secret.encode()).decode()
+        for text in (coded, quoted(coded), php(coded)):
+            got = shown(probe, ["-", secret], b"<%s>" % text.encode())
+            assert re.fullmatch(rb"<\(secret\)(=|%3D)*>", got), (secret, got)
+
+
 def test_L6_base64_without_padding(probe):
     for n in range(8, 12):
         coded = base64.b64encode(bytes(range(n))).decode()

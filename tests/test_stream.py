@@ -562,7 +562,7 @@ def test_T13_tls13_only(tstream, authority):
 
 def test_built_in_roots_do_not_trust_the_test(tstream, context):
     with Server(lambda c: c.request(), context) as server:
-        p = subprocess.run([BINARY, "-k", tstream.keys_file, "-u", server.url()],
+        p = subprocess.run([*tstream.binary, "-k", tstream.keys_file, "-u", server.url()],
                            env=clean_environment(), capture_output=True,
                            text=True, timeout=30)
     assert p.returncode == 1 and "not trusted" in p.stderr
@@ -570,7 +570,7 @@ def test_built_in_roots_do_not_trust_the_test(tstream, context):
 
 def test_ssl_cert_file(tstream, authority, context):
     with Server(scripted(stream([]) + BYE), context) as server:
-        p = subprocess.run([BINARY, "-k", tstream.keys_file, "-u", server.url()],
+        p = subprocess.run([*tstream.binary, "-k", tstream.keys_file, "-u", server.url()],
                            env=clean_environment(
                                {"SSL_CERT_FILE": str(authority.file)}),
                            capture_output=True, timeout=30)
@@ -1078,7 +1078,8 @@ def test_second_signal_ends_at_once(tstream):
     assert out.count(b"\n") + lost == stats(err.decode())["tweets"]
 
 
-def test_O9_closed_descriptors(tstream):
+def test_O9_closed_descriptors(tstream, tmp_path):
+    want = joined(tweets(1)) + BYE_LINE
     with Server(scripted(stream(tweets(1)) + BYE)) as server:
         words = tstream.command("-u", server.url())
 
@@ -1089,9 +1090,12 @@ def test_O9_closed_descriptors(tstream):
                 env=clean_environment())
 
         assert run(">&-").returncode == 2
+        p = run(f">&- -o {tmp_path}/out")
+        assert p.returncode == 0, p.stderr
+        assert (tmp_path / "out").read_bytes() == want
         for closed in ("<&-", "2>&-", "<&- 2>&-"):
             p = run(closed)
-            assert p.stdout == joined(tweets(1)) + BYE_LINE, closed
+            assert p.stdout == want, closed
 
 
 def test_O10_stderr_that_is_full_does_not_block(tstream):
