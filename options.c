@@ -72,7 +72,7 @@ static const char *shown(const char *p, size_t n)
 
 void usage_error(const char *format, ...)
 {
-	char said[4096];
+	static char said[REQUEST_BODY];
 	const char *p;
 	va_list ap;
 	size_t n;

@@ -161,15 +161,31 @@ static void name_file(const char *option, const char *pattern, char *name)
 		usage_error("%s: %s: %s", option, pattern, why);
 }
 
+struct role {
+	const char *what, *file, *pattern;
+};
+
+/* Are both one file, which -o and -n, the outputs, alone may be? */
+static bool are_one(const struct role *a, const struct role *b, bool outputs)
+{
+	bool same = file_same(a->file, b->file);
+
+	if (same && !outputs)
+		usage_error("%s and %s are the same file", a->what, b->what);
+	if (!outputs && a->pattern != NULL &&
+	    file_may_become(a->pattern, b->file))
+		usage_error("%s can come to be the file of %s", a->what,
+			    b->what);
+	return same;
+}
+
 /* Refuse to write to a file that is another of these as well, or will be once a
  * pattern has its name, before any is opened: the one would destroy what the
  * other holds. Of -o and -n together one output is made. */
 static void refuse_same_file(void)
 {
 	const struct coverage *c = &wheel.coverage;
-	const struct {
-		const char *what, *file, *pattern;
-	} all[] = {
+	const struct role all[] = {
 		{ "stdout", NULL, NULL },
 		{ "-o", opt.output_file ? output_name : "", opt.output_file },
 		{ "-n", opt.notices_file ? notices_name : "",
@@ -182,20 +198,10 @@ static void refuse_same_file(void)
 
 	name_file("-o", opt.output_file, output_name);
 	name_file("-n", opt.notices_file, notices_name);
-	for (i = 1; i < sizeof all / sizeof all[0]; i++) {
-		for (j = 0; *all[i].file != '\0' && j < i; j++) {
-			if (i > 2 && all[j].pattern != NULL &&
-			    file_may_become(all[j].pattern, all[i].file))
-				usage_error("%s can come to be the file of %s",
-					    all[j].what, all[i].what);
-			if (!file_same(all[j].file, all[i].file))
-				continue;
-			if (i != 2 || j != 1)
-				usage_error("%s and %s are the same file",
-					    all[j].what, all[i].what);
-			opt.notices_file = NULL;
-		}
-	}
+	for (i = 1; i < sizeof all / sizeof all[0]; i++)
+		for (j = 0; *all[i].file != '\0' && j < i; j++)
+			if (are_one(&all[j], &all[i], i == 2 && j == 1))
+				opt.notices_file = NULL;
 }
 
 /* With errno as it was left. A full disk is no mistake of the user's: there may

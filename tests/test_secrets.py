@@ -352,6 +352,14 @@ def test_L6_no_secret_reaches_stderr(told, telling, auth):
             assert all("(secret)" in log for log in logs), logs
 
 
+def test_L6_what_somebody_forgot(tstream):
+    """Words of our own are searched too: here the host's name is the token."""
+    with Server(scripted(stream([]) + BYE)) as server:
+        p = tstream("--auth", "bearer", "-d", "2", "-v", "-u", server.url(),
+                    keys=False, env={"BEARER_TOKEN": "localhost"})
+    assert "connected to (secret) (" in p.stderr, p.stderr
+
+
 def test_L6_signature_and_token_of_oauth(tstream):
     """The header told back, as it is, in JSON and as a URL has it."""
     for code in (lambda s: s, php, quoted, all_unicode):

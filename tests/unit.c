@@ -1,6 +1,7 @@
-/* The session on a clock of our own: months pass in milliseconds; and the rules
- * of proxies. */
+/* The session on a clock of our own: months pass in milliseconds; the rules of
+ * proxies; what a look-up process is believed. */
 #include "../proxy.h"
+#include "../resolve.h"
 #include "../resume.h"
 #include "../session.h"
 
@@ -856,6 +857,45 @@ static void test_resume(void **state)
 			    "T");
 }
 
+/* A worker that was taken over may answer anything. */
+static void test_answers_of_a_look_up(void **state)
+{
+	struct resolve r = { .number = 7, .refused = -1 };
+	struct address list[ADDRESSES_MAX];
+	struct resolve_answer a;
+	size_t count;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i <= ADDRESSES_MAX + 1; i++) {
+		memset(&a, 0, sizeof a);
+		a.number = 7;
+		a.refused = -1;
+		a.result = RESOLVE_OK;
+		a.count = i;
+		memset(a.list, 4, sizeof a.list);
+		assert_int_equal(resolve_judge(&r, &a, sizeof a, list, &count),
+				 i > 0 && i <= ADDRESSES_MAX ? RESOLVE_OK
+							     : RESOLVE_FAILED);
+		assert_int_equal(count, i <= ADDRESSES_MAX ? i : 0);
+	}
+	a.count = UINT32_MAX;
+	assert_int_equal(resolve_judge(&r, &a, sizeof a, list, &count),
+			 RESOLVE_FAILED);
+	a.count = 2;
+	a.list[1].family = 5;
+	assert_int_equal(resolve_judge(&r, &a, sizeof a, list, &count),
+			 RESOLVE_FAILED);
+	assert_int_equal(resolve_judge(&r, &a, sizeof a - 1, list, &count),
+			 RESOLVE_FAILED);
+	a.result = 1000;
+	assert_int_equal(resolve_judge(&r, &a, sizeof a, list, &count),
+			 RESOLVE_FAILED);
+	a.number = 6;
+	assert_int_equal(resolve_judge(&r, &a, sizeof a, list, &count),
+			 RESOLVE_MORE);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -881,6 +921,7 @@ int main(void)
 		TEST(test_count_and_duration),
 		TEST(test_two_hundred_days),
 		TEST(test_large_counters),
+		cmocka_unit_test(test_answers_of_a_look_up),
 		cmocka_unit_test(test_resume),
 		cmocka_unit_test(test_proxy_urls),
 		cmocka_unit_test(test_N12_exceptions),
