@@ -164,8 +164,9 @@ def every_change(text):
 
 
 def before_the_judges(probe, documents):  # noqa: F811
-    """Ours, Python's and Node's verdicts are one."""
-    documents = list(documents)
+    """Ours, Python's and Node's verdicts are one. CRLF ends a line for us, and is
+    white space for them."""
+    documents = [d for d in documents if b"\r\n" not in d]
     ours = [a.split()[-1] if a.startswith("ok") else "bad" for a in probe.many(
         "j", (struct.pack(">I", (7, 64, 1 << 20)[i % 3]) + b"text\0" + d
               for i, d in enumerate(documents)))]
