@@ -14,9 +14,9 @@
 #error "json_scan reads behind what net_peek returns"
 #endif
 
-#define REPORT 60000u    /* ms between two reports without -s */
-#define ASLEEP 60000u    /* ms: ppoll's clock stands still in suspend */
-#define SAID 60000u      /* ms between two pauses that are told of */
+#define REPORT 60000u /* ms between two reports without -s */
+#define ASLEEP 60000u /* ms: ppoll's clock stands still in suspend */
+#define SAID 60000u   /* ms between two pauses that are told of */
 
 static bool reopens; /* SIGHUP opens files anew, else stops */
 static volatile sig_atomic_t stop_signal, stop_count, stats_wanted, anew_wanted;
