@@ -411,7 +411,7 @@ static uint64_t number(const struct row *r, const char *s)
 		uint64_t least;
 		const char *what;
 	} kinds[] = {
-		[COUNT] = { "", once, 1, "whole number above 0" },
+		[COUNT] = { "", once, 1, "whole number from 1 to 4294967295" },
 		[TIME] = { "smhd", ms, 1, "time (10, 10s, 5m, 3h, 7d)" },
 		[TIME_OR_NEVER] = { "smhd", ms, 0, "time (0, 10, 5m)" },
 		[SIZE] = { "KMG", bytes, 1, "size (65536, 64K, 16M, 1G)" },

@@ -206,7 +206,9 @@ static void put_calls(struct filter *f, const int *calls, size_t n,
 }
 
 /* The call's number is in the accumulator before, and is again behind where it
- * was another call or the next rule is about the same one. */
+ * was another call or the next rule is about the same one. A jump counts the
+ * instructions that it leaves out: 6 lead behind the rule. Of an argument the
+ * lower half is looked at, all that the kernel takes of these. */
 static void put_rule(struct filter *f, const struct rule *r)
 {
 	const uint32_t low = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0;

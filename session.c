@@ -510,8 +510,9 @@ static enum session_event read_body(struct session *s, struct moment now,
 enum session_event session_next(struct session *s, struct moment now,
 				const unsigned char *in, size_t n, size_t *used)
 {
-	/* Else what has come was not asked for, or cannot be told apart any
-	 * more. */
+	/* After an end that we wanted, or the server's, what has come is still
+	 * taken, to its last byte. After another it was not asked for, or
+	 * cannot be told apart any more. */
 	int rank = causes[s->cause].rank;
 	bool reads_on = !s->ending || rank == ENDED || rank == WANTED;
 	bool last = s->ending && (!reads_on || n == 0);
