@@ -167,22 +167,21 @@ static void put_json(struct text *t, const struct request *r, const char *s)
 	text_str(t, "\"");
 }
 
+/* The parameters are those of the URL's query, and the others. */
 static void put_request(struct text *t, const struct request *r)
 {
+	const struct param *p;
 	size_t i;
 
-	static char url[sizeof r->url.base + sizeof r->url.query];
-
-	snprintf(url, sizeof url, "%s%s%s", r->url.base,
-		 r->url.query[0] != '\0' ? "?" : "", r->url.query);
 	log_put(t, "{\"program\":\"tstream %s\",\"url\":", TSTREAM_VERSION);
-	put_json(t, r, url);
+	put_json(t, r, r->url.base);
 	text_str(t, ",\"parameters\":{");
-	for (i = 0; i < r->nparams; i++) {
+	for (i = 0; i < r->nquery + r->nparams; i++) {
+		p = i < r->nquery ? &r->query[i] : &r->params[i - r->nquery];
 		text_str(t, i > 0 ? "," : "");
-		put_json(t, r, r->params[i].name);
+		put_json(t, r, p->name);
 		text_str(t, ":");
-		put_json(t, r, r->params[i].value);
+		put_json(t, r, p->value);
 	}
 	text_str(t, "}");
 }

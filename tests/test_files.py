@@ -517,6 +517,8 @@ def test_E12_an_hour_changes_while_messages_are_held(tstream):
             if f"tweets={len(messages)} " in log_until(p, b" stats "):
                 break
         clock.go(HOUR)
+        p.send_signal(signal.SIGUSR1)
+        log_until(p, b" stats ")  # it has looked at the clock
         server.put(b'{"text":"last"}')
         log_until(p, b"pauses")
         assert not (tstream.cwd / "23").exists()
