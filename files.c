@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -99,25 +98,25 @@ bool file_same(const char *a, const char *b)
 
 bool file_may_become(const char *pattern, const char *file)
 {
-	char glob[PATH_MAX];
 	struct place one, other;
-	struct text t;
-	const char *p;
+	const char *first, *end, *p;
+	size_t n, size, behind;
 
 	if (!find(&one, pattern) || !find(&other, file) ||
 	    !is_same(&one.folder, &other.folder))
 		return false;
-	text_init(&t, glob, sizeof glob);
-	for (p = one.name; *p != '\0'; p++) {
-		if (*p != '%') {
-			text_str(&t, strchr("*?[\\", *p) != NULL ? "\\" : "");
-			text_mem(&t, p, 1);
-			continue;
-		}
-		p += p[1] == 'E' || p[1] == 'O' ? 2 : 1;
-		text_str(&t, strchr("aAbBcehnprtxXzZ%", *p) ? "*" : "[0-9]*");
-	}
-	return fnmatch(glob, other.name, 0) == 0;
+	first = end = one.name + strcspn(one.name, "%");
+	for (p = first; (p = strchr(p, '%')) != NULL; p = end)
+		end = p + (p[1] == 'E' || p[1] == 'O' ? 3 : 2);
+	n = (size_t)(first - one.name);
+	behind = strlen(end);
+	size = strlen(other.name);
+	p = first + (end > first && (first[1] == 'E' || first[1] == 'O'));
+	return end > first && size >= n + behind &&
+	       memcmp(one.name, other.name, n) == 0 &&
+	       strcmp(other.name + size - behind, end) == 0 &&
+	       (strchr("aAbBcehnprtxXzZ%", p[1]) != NULL ||
+		text_is_digit(other.name[n]));
 }
 
 static const char *why(void)
