@@ -244,6 +244,7 @@ static bool write_all(const struct coverage *c, const char *p, size_t n)
 {
 	const bool replaces = c->direct.fd < 0;
 	struct nowait to = c->direct;
+	bool whole;
 	ssize_t k;
 
 	if (replaces) {
@@ -256,13 +257,10 @@ static bool write_all(const struct coverage *c, const char *p, size_t n)
 		n -= (size_t)k;
 	if (!replaces)
 		return n == 0;
-	/* What a power failure leaves behind a name is else not sure to be
-	 * whole. */
-	if (n == 0 && fsync(to.fd) < 0)
-		n = 1;
-	if (close(to.fd) < 0 || n > 0)
-		return false;
-	return rename(c->report_tmp, c->report) == 0;
+	/* else a power failure may leave the name with nothing behind it */
+	whole = n == 0 && fsync(to.fd) == 0;
+	return close(to.fd) == 0 && whole &&
+	       rename(c->report_tmp, c->report) == 0;
 }
 
 void coverage_write(struct coverage *c, struct moment now)
@@ -282,8 +280,8 @@ void coverage_write(struct coverage *c, struct moment now)
 	errno = EFBIG;
 	c->report_failed = t.full || !write_all(c, t.p, t.n);
 	if (c->report_failed)
-		log_line(LOG_ERROR, "--report: %s: %s",
-			 c->direct.fd < 0 ? c->report_tmp : c->report,
+		log_line(LOG_ERROR, "--report: %s%s: %s", c->report,
+			 c->direct.fd < 0 ? ", or FILE.tmp" : "",
 			 strerror(errno));
 }
 

@@ -68,16 +68,16 @@ static bool find(struct place *p, const char *file)
 {
 	char path[PATH_MAX], *last;
 
-	p->name[0] = '\0';
+	memset(p, 0, sizeof *p);
 	p->exists = (file == NULL ? fstat(STDOUT_FILENO, &p->file)
 				  : stat(file, &p->file)) == 0;
-	if (file == NULL || (p->exists && !S_ISREG(p->file.st_mode)))
-		return p->exists && S_ISREG(p->file.st_mode);
-	file_target(file, path);
+	if (p->exists ? !S_ISREG(p->file.st_mode) : file == NULL)
+		return false;
+	file_target(file == NULL ? "/proc/self/fd/1" : file, path);
 	last = last_of(path);
 	snprintf(p->name, sizeof p->name, "%s", last);
 	snprintf(last, sizeof path - (size_t)(last - path), ".");
-	return stat(path, &p->folder) == 0;
+	return stat(path, &p->folder) == 0 || p->exists;
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -96,27 +96,47 @@ bool file_same(const char *a, const char *b)
 				strcmp(one.name, other.name) == 0;
 }
 
+/* Can strftime make the name of p? Of a conversion's text the length and the
+ * kind of characters are known. */
+static bool makes(const char *p, const char *name)
+{
+	bool number, letters;
+	size_t i, most;
+
+	for (; *p != '%'; p++, name++)
+		if (*p != *name || *p == '\0')
+			return *p == *name;
+	p += p[1] == 'E' || p[1] == 'O' ? 2 : 1;
+	if (*p == '%')
+		return *name == '%' && makes(p + 1, name + 1);
+	number = strchr("CdFgGHIjmMRSTuUVwWyY", *p) != NULL;
+	letters = strchr("aAbBhp", *p) != NULL;
+	most = strchr("abhp", *p) != NULL ? 3 : number || letters ? 10 : 40;
+	for (i = 0; i < most && name[i] != '\0'; i++) {
+		if (number && !text_is_digit(name[i]) &&
+		    (i == 0 || strchr("-:", name[i]) == NULL))
+			return false;
+		if (letters && ((name[i] | 32) < 'a' || (name[i] | 32) > 'z'))
+			return false;
+		if (makes(p + 1, name + i + 1))
+			return true;
+	}
+	return false;
+}
+
 bool file_may_become(const char *pattern, const char *file)
 {
+	const char *slash = strrchr(pattern, '/');
+	const char *name = slash == NULL ? pattern : slash + 1;
 	struct place one, other;
-	const char *first, *end, *p;
-	size_t n, size, behind;
 
-	if (!find(&one, pattern) || !find(&other, file) ||
-	    !is_same(&one.folder, &other.folder))
+	if (!find(&other, file))
 		return false;
-	first = end = one.name + strcspn(one.name, "%");
-	for (p = first; (p = strchr(p, '%')) != NULL; p = end)
-		end = p + (p[1] == 'E' || p[1] == 'O' ? 3 : 2);
-	n = (size_t)(first - one.name);
-	behind = strlen(end);
-	size = strlen(other.name);
-	p = first + (end > first && (first[1] == 'E' || first[1] == 'O'));
-	return end > first && size >= n + behind &&
-	       memcmp(one.name, other.name, n) == 0 &&
-	       strcmp(other.name + size - behind, end) == 0 &&
-	       (strchr("aAbBcehnprtxXzZ%", p[1]) != NULL ||
-		text_is_digit(other.name[n]));
+	/* a folder whose name changes may be any */
+	if (memchr(pattern, '%', (size_t)(name - pattern)) == NULL &&
+	    (!find(&one, pattern) || !is_same(&one.folder, &other.folder)))
+		return false;
+	return makes(name, other.name);
 }
 
 static const char *why(void)

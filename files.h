@@ -29,8 +29,8 @@ void file_target(const char *file, char target[PATH_MAX]);
  * so is a, or NULL for stdout. */
 bool file_same(const char *a, const char *b);
 
-/* Could pattern, of strftime, come to name this file? It may where the name
- * begins and ends as the pattern does, and a digit is where a number begins. */
+/* Could pattern, of strftime, come to name this file, or that of stdout, which
+ * is NULL? */
 bool file_may_become(const char *pattern, const char *file);
 
 /* Prepare f to append to pattern, whose name now is given. What has no % is

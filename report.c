@@ -113,7 +113,8 @@ static void log_notice(const struct line *line, struct moment now)
 	text_init(&t, said, sizeof said);
 	for (i = 0; i < sizeof parts / sizeof parts[0]; i++) {
 		if (parts[i].class != line->class ||
-		    !json_find((const char *)line->p, parts[i].path, &v))
+		    !json_find((const char *)line->p, parts[i].path, &v) ||
+		    v.n == 0)
 			continue;
 		if (t.n == 0 && log_omits(LOG_INFO, says))
 			return;

@@ -21,7 +21,6 @@ struct reader {
 	size_t n;
 	char utf8[5]; /* what \u stands for: bytes at to end come next */
 	size_t at, end;
-	bool whole; /* nothing follows: an escape without its end is none */
 };
 
 static int next(struct reader *r, int layer);
@@ -95,7 +94,7 @@ static int next(struct reader *r, int layer)
 		else if (v != '/' && v != '"' && v != '\\' && v != END)
 			v = BAD;
 	}
-	if (v != BAD && (v != END || !r->whole))
+	if (v != BAD)
 		return v;
 	*r = before;
 	return c;
@@ -103,13 +102,17 @@ static int next(struct reader *r, int layer)
 
 static void keep(struct secrets *s, size_t which, const char *p, size_t n)
 {
-	struct reader r = { .p = (const void *)p, .n = n, .whole = true };
+	struct reader r = { .p = (const void *)p, .n = n };
 	size_t size = 0;
 	int c;
 
 	explicit_bzero(s->value[which], s->n[which]);
-	while (size < SECRET_MAX && (c = next(&r, LAYERS)) != END)
-		s->value[which][size++] = (unsigned char)c;
+	for (; size < SECRET_MAX; s->value[which][size++] = (unsigned char)c) {
+		s->cut[which] = r.n;
+		c = next(&r, LAYERS);
+		if (c == END)
+			break;
+	}
 	s->n[which] = size;
 }
 
@@ -153,12 +156,25 @@ static size_t match(const unsigned char *secret, size_t size, size_t cut,
 	return n - r.n;
 }
 
+/* Of a secret that ends inside an escape nobody knows what the end is read as
+ * with what follows: how many of p[0..n-1] may belong to that end, of cut bytes
+ * and perhaps escaped itself. */
+static size_t rest(const unsigned char *p, size_t n, size_t cut)
+{
+	size_t i = 0;
+
+	while (
+	    i < n && i < 4 * cut &&
+	    (p[i] == '\\' || p[i] == '%' || p[i] == 'u' || text_hex(p[i]) >= 0))
+		i++;
+	return i;
+}
+
 /* How many of p[0..n-1] are secret, of those that have at least least bytes. */
 static size_t longest(const struct secrets *s, size_t least, size_t cut,
 		      const unsigned char *p, size_t n)
 {
 	const struct reader r = { .p = p, .n = n };
-	const struct reader whole = { .p = p, .n = n, .whole = true };
 	size_t most = 0, size, i;
 
 	for (i = 0; i < 2 * SECRETS; i++) {
@@ -169,8 +185,8 @@ static size_t longest(const struct secrets *s, size_t least, size_t cut,
 					lower(*p) != lower(*value)))
 			continue;
 		size = match(value, s->n[i], cut, r);
-		if (size == 0)
-			size = match(value, s->n[i], SIZE_MAX, whole);
+		if (size > 0)
+			size += rest(p + size, n - size, s->cut[i]);
 		most = size > most ? size : most;
 	}
 	return most;

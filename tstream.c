@@ -100,11 +100,11 @@ static void load_keys(void)
 
 static void load_roots(void)
 {
-	const char *file = opt.ca_file, *other = getenv("SSL_CERT_FILE"), *why;
+	const char *file = opt.ca_file, *why;
 
-	if (file == NULL && other != NULL && *other != '\0')
-		file = other;
-	if (file == NULL) {
+	if (file == NULL)
+		file = getenv("SSL_CERT_FILE");
+	if (file == NULL || *file == '\0') {
 		roots_builtin(&roots, (uint64_t)time(NULL));
 	} else {
 		why = roots_read(&roots, file, (uint64_t)time(NULL));
@@ -131,9 +131,10 @@ static void check_descriptors(void)
 		if (fcntl(fd, F_GETFD) >= 0)
 			continue;
 		no_stdout = no_stdout || fd == STDOUT_FILENO;
-		/* nothing can be written to the one in stdout's place */
-		if (open("/dev/null",
-			 fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != fd)
+		/* nothing can be written to what is in stdout's place, nor
+		 * to /dev/stdout */
+		if ((fd == STDOUT_FILENO ? open("/", O_RDONLY)
+					 : open("/dev/null", O_RDWR)) != fd)
 			usage_error("descriptor %d is closed, and /dev/null "
 				    "cannot be opened in its place",
 				    fd);
@@ -172,9 +173,11 @@ static bool are_one(const struct role *a, const struct role *b, bool outputs)
 
 	if (same && !outputs)
 		usage_error("%s and %s are the same file", a->what, b->what);
-	if (!outputs && a->pattern != NULL &&
-	    file_may_become(a->pattern, b->file))
-		usage_error("%s can come to be the file of %s", a->what,
+	if (outputs)
+		return same;
+	if ((a->pattern != NULL && file_may_become(a->pattern, b->file)) ||
+	    (b->pattern != NULL && file_may_become(b->pattern, a->file)))
+		usage_error("%s and %s can come to be the same file", a->what,
 			    b->what);
 	return same;
 }

@@ -276,26 +276,34 @@ def test_E8_one_file_in_two_roles(tstream, tmp_path, case):
 
 
 @pytest.mark.parametrize("args, refused", [
-    (["-o", "s%S", "--report", "s28"], "-o can come to be the file of --report"),
-    (["-n", "%F", "--report", "../here/2031-01-02"], "-n can come to be"),
-    (["-o", "%F.x", "--report", "report.x"], None),
-    (["-o", "%a.x", "--report", "Sunday.x"], "-o can come to be"),
-    (["-o", "[%S", "--report", "[1.tmp", "-n", "n"], "-o can come to be"),
-    (["-o", "r.%M", "--report", "r"], None),
-    (["-o", "key%S", "-k", "key5"], "-o can come to be the file of -k"),
+    (["-o", "s%S", "--report", "s28"], True),
+    (["-n", "%F", "--report", "../here/2031-01-02"], True),
+    (["-o", "%F.x", "--report", "report.x"], False),
+    (["-o", "%a.x", "--report", "Sun.x"], True),
+    (["-o", "%b.x", "--report", "report.x"], False),
+    (["-o", "t-%Y.x", "--report", "t-2031-report.x"], False),
+    (["-o", "t-%Ex.x", "--report", "t-01.02.31.x"], True),
+    (["-o", "[%S", "--report", "[17", "-n", "n"], True),
+    (["-o", "r.%M", "--report", "r"], False),
+    (["-o", "%S/r", "--report", "d/r"], True),
+    (["-o", "key%S", "-k", "key5"], True),
+    (["-o", "o", "-n", "s%S", ">", "s28"], True),
+    (["-n", "s%S", ">", "x28"], False),
 ])
 def test_E8_a_pattern_that_comes_to_be_another(tstream, tmp_path, args, refused):
     here = tmp_path / "here"
-    here.mkdir()
+    (here / "d").mkdir(parents=True)
     shutil.copy(tstream.keys_file, here / "key5")
     words = tstream.command(keys=False) + ([] if "-k" in args else ["-k", "key5"])
-    with Server(scripted(stream(tweets(1)) + BYE)) as server:
-        p = subprocess.run([*words, "-u", server.url(), "-c", "1", *args], cwd=here,
-                           env=clean_environment(), capture_output=True, timeout=20)
+    out = here / args.pop() if ">" in args else here / "out"
+    with Server(scripted(stream(tweets(1)) + BYE)) as server, open(out, "wb") as f:
+        p = subprocess.run([*words, "-u", server.url(), "-c", "1",
+                            *(x for x in args if x != ">")], cwd=here, stdout=f,
+                           env=clean_environment(), stderr=subprocess.PIPE, timeout=20)
     assert p.returncode == (2 if refused else 0), p.stderr
-    assert (refused or "").encode() in p.stderr
+    assert (b"can come to be the same file" in p.stderr) == refused
     if refused:
-        assert [f.name for f in here.iterdir()] == ["key5"]
+        assert {f.name for f in here.iterdir()} == {"d", "key5", out.name}
 
 
 def test_E8_keys_that_are_not_named(tstream, tmp_path):
@@ -483,7 +491,8 @@ def test_O11_signals_in_a_flood(tstream, tmp_path, what):
     with Server(scripted(flood)) as server:
         for _ in range(5):
             sent.clear()
-            run = Run(tstream, server.url(), "-q", stdout=subprocess.DEVNULL)
+            quiet = [] if what == "errors" else ["-q"]
+            run = Run(tstream, server.url(), *quiet, stdout=subprocess.DEVNULL)
             wait_until(lambda: sum(sent) > 20 << 20)
             assert run.ends(signal.SIGTERM) == -signal.SIGTERM
 

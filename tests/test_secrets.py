@@ -164,13 +164,21 @@ def test_L6_a_token_that_holds_percent_signs(probe):
         assert shown(probe, [token], b"'%s'" % text.encode()) == b"'(secret)'"
 
 
-@pytest.mark.parametrize("secret", [
-    "hunter2%4", r"hunt\ud83d\ude0", r"hunt\ud83dx", "hunter2%", "hunter2\\",
-    r"Zb\u12", r"12\u00e", "%41%4%4", "hunt%5cu12", r"hunt\ud83d\u"])
-def test_L6_a_secret_that_ends_inside_an_escape(probe, secret):
-    for before, behind in ((b"", b""), (b"<", b">"), (b"<", b"\n"), (b"%", b" x")):
-        got = shown(probe, [secret], before + secret.encode() + behind)
-        assert got == before + b"(secret)" + behind.replace(b"\n", b"\\x0a")
+@pytest.mark.parametrize("secret, is_cut", [
+    ("hunter2%4", "hunter2"), (r"hunt\ud83d\ude0", "hunt"), (r"hunt\ud83dx", None),
+    ("hunter2%", "hunter2"), ("hunter2\\", "hunter2"), ("hunt%5cu12", "hunt"),
+    (r"hunt\ud83d\u", "hunt")])
+def test_L6_a_secret_that_ends_inside_an_escape(probe, secret, is_cut):
+    """Its end is hidden too, whatever follows and makes another escape of it."""
+    plain = secret.encode()
+    for before, behind in ((b"", b""), (b"<", b">"), (b"<", b"\n"), (b"%", b" x"),
+                           (b"<", b'"}'), (b"", b"-x"), (b"", b"/x")):
+        for text in {plain, quoted(secret).encode(), json.dumps(secret)[1:-1].encode()}:
+            got = shown(probe, [secret], before + text + behind)
+            assert got == before + b"(secret)" + behind.replace(b"\n", b"\\x0a"), text
+    for behind in (b"ab", b"0", b"\\", b"u00e4", b"%41"):
+        got = shown(probe, [secret], plain + behind)
+        assert got.startswith(b"(secret)") and (is_cut or secret[:4]).encode() not in got
 
 
 def test_L6_each_secret_in_base64(probe):

@@ -1093,6 +1093,8 @@ def test_O9_closed_descriptors(tstream, tmp_path):
         p = run(f">&- -o {tmp_path}/out")
         assert p.returncode == 0, p.stderr
         assert (tmp_path / "out").read_bytes() == want
+        p = run(">&- -o /dev/stdout")
+        assert p.returncode == 2 and b"Is a directory" in p.stderr
         for closed in ("<&-", "2>&-", "<&- 2>&-"):
             p = run(closed)
             assert p.stdout == want, closed
