@@ -45,6 +45,7 @@ TINYPROXY_AUTH = f"BasicAuth {USER} {PASSWORD['tinyproxy']}"
 
 # sed judges users.
 SQUID = """http_port {at}:{port}
+hosts_file {hosts}
 {auth}
 http_access deny all
 access_log none
@@ -76,8 +77,11 @@ class Proxy:
                 port=self.port, host=host, auth=TINYPROXY_AUTH if auth else ""))
             self.words = ["tinyproxy", "-d", "-c", file]
         else:
+            # of the machine's it might take ::1 alone for localhost
+            hosts = folder / "hosts"
+            hosts.write_text("127.0.0.1 localhost\n")
             file.write_text(SQUID.format(
-                port=self.port, at=at,
+                port=self.port, at=at, hosts=hosts,
                 auth=SQUID_AUTH if auth else "http_access allow all"))
             self.words = ["squid", "-N", "-n", f"t{self.port}", "-f", file]
 
