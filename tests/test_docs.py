@@ -62,7 +62,9 @@ def test_manual_renders_without_a_warning():
                            env=clean_environment({"MANWIDTH": "80"}))
         said = p.stderr + (p.stdout if command[0] == "mandoc" else "")
         said = "".join(x for x in said.splitlines(True)
-                       if "outdated mandoc.db" not in x)
+                       if "outdated mandoc.db" not in x
+                       # which is of another package, manpages-dev
+                       and "not found: Xr strftime" not in x)
         assert not said, command[0]
 
 

@@ -3,9 +3,11 @@ proxy should (row N12). curl is the judge of what NO_PROXY excepts."""
 
 import base64
 import contextlib
+import os
 import re
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -78,10 +80,12 @@ class Proxy:
             self.words = ["tinyproxy", "-d", "-c", file]
         else:
             # of the machine's it might take ::1 alone for localhost
-            hosts = folder / "hosts"
-            hosts.write_text("127.0.0.1 localhost\n")
+            self.hosts = tempfile.NamedTemporaryFile()  # it is read as nobody
+            self.hosts.write(b"127.0.0.1 localhost\n")
+            self.hosts.flush()
+            os.chmod(self.hosts.name, 0o644)
             file.write_text(SQUID.format(
-                port=self.port, at=at, hosts=hosts,
+                port=self.port, at=at, hosts=self.hosts.name,
                 auth=SQUID_AUTH if auth else "http_access allow all"))
             self.words = ["squid", "-N", "-n", f"t{self.port}", "-f", file]
 
