@@ -14,9 +14,11 @@
 #error "json_scan reads behind what net_peek returns"
 #endif
 
-#define REPORT 60000u /* ms between two reports without -s */
-#define ASLEEP 60000u /* ms: ppoll's clock stands still in suspend */
-#define SAID 60000u   /* ms between two pauses that are told of */
+#define REPORT 60000u    /* ms between two reports without -s */
+#define ASLEEP 60000u    /* ms: ppoll's clock stands still in suspend */
+#define LATE (64u << 10) /* bytes held for a reader that is late */
+#define PATIENCE 5       /* ms that it is given */
+#define SAID 60000u      /* ms between two pauses that are told of */
 
 static bool reopens; /* SIGHUP opens files anew, else stops */
 static volatile sig_atomic_t stop_signal, stop_count, stats_wanted, anew_wanted;
@@ -223,7 +225,8 @@ static void read_on(struct loop *l, struct moment now)
 
 	do {
 		before = l->net.progress;
-		if (!l->holding && l->net.phase != NET_IDLE)
+		if (!l->holding && l->net.phase != NET_IDLE &&
+		    now.ms >= l->next_read)
 			step_net(l, now);
 		pump(l, now);
 	} while (!l->holding && l->net.from < l->net.n &&
@@ -248,6 +251,7 @@ static uint64_t earliest(const struct loop *l, struct moment now)
 	t = net_deadline(&l->net) < t ? net_deadline(&l->net) : t;
 	t = l->next_stats < t ? l->next_stats : t;
 	t = now.ms + ASLEEP < t ? now.ms + ASLEEP : t;
+	t = now.ms < l->next_read && l->next_read < t ? l->next_read : t;
 	return l->next_live < t ? l->next_live : t;
 }
 
@@ -279,6 +283,17 @@ static void caught_up(struct loop *l)
 	l->pause_said = false;
 }
 
+/* A reader that is late is given a moment before more is read, at most every
+ * few milliseconds: where it keeps up but for its turns at the processor,
+ * little is ever held. One that stalls does not stop us from reading. */
+static void be_patient(struct loop *l, bool has_read, struct moment now)
+{
+	if (l->out.held < LATE)
+		l->next_read = now.ms;
+	else if (has_read)
+		l->next_read = now.ms + PATIENCE;
+}
+
 /* Wait for bytes, room, a signal or the clock. While a descriptor is ready,
  * ppoll leaves signals pending: so that a flood does not keep them away, they
  * are let in afterwards too. */
@@ -292,7 +307,7 @@ static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 
 	sigemptyset(&none);
 	p[0] = net_poll(&l->net);
-	if (l->holding || l->net.phase == NET_IDLE)
+	if (l->holding || l->net.phase == NET_IDLE || now.ms < l->next_read)
 		p[0].fd = -1;
 	p[1] = poll_output(&l->out);
 	p[2] = poll_output(&l->notices);
@@ -423,13 +438,16 @@ enum loop_end loop_run(struct loop *l)
 {
 	struct pollfd p[3] = { { -1, 0, 0 }, { -1, 0, 0 }, { -1, 0, 0 } };
 	struct moment now = loop_now();
+	uint64_t before;
 
 	begin(l, now);
 	for (;;) {
 		heed_signals(l);
+		before = l->net.progress;
 		turn(l, now);
 		flush(&l->files[0], &p[1]);
 		flush(&l->files[1], &p[2]);
+		be_patient(l, l->net.progress != before, now);
 		if (l->out.error != 0 || l->notices.error != 0 ||
 		    (stop_count > 1 && !is_over(l)))
 			return give_up(l);

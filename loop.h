@@ -39,7 +39,8 @@ struct loop {
 	bool pause_said;  /* and not yet that it is over */
 	uint64_t every;   /* ms between two reports */
 	uint64_t next_stats, next_live, next_pause; /* to be told */
-	int signal; /* that ended the loop, or 0 */
+	uint64_t next_read; /* not before, while a reader is a little late */
+	int signal;         /* that ended the loop, or 0 */
 };
 
 /* Take over SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGPIPE, blocked but while the
