@@ -301,7 +301,7 @@ def test_E8_a_pattern_that_comes_to_be_another(tstream, tmp_path, args, refused)
                             *(x for x in args if x != ">")], cwd=here, stdout=f,
                            env=clean_environment(), stderr=subprocess.PIPE, timeout=20)
     assert p.returncode == (2 if refused else 0), p.stderr
-    assert (b"can come to be the same file" in p.stderr) == refused
+    assert (b" the same file" in p.stderr) == refused  # it may be so now
     if refused:
         assert {f.name for f in here.iterdir()} == {"d", "key5", out.name}
 
