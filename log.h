@@ -18,10 +18,10 @@ void log_init(enum log_level level, bool live, const struct secrets *secrets);
 /* Is a line of this level shown? */
 bool log_shows(enum log_level level);
 
-/* Would a line of this level and format be left out now? If it is for being one
- * too many, it is counted as that. To be asked before foreign text is made
- * ready for it, which takes long: a server can send more than there is time to
- * look at. */
+/* Would log_line with these, the same pointer, leave its line out now? If that
+ * is for being one too many, it is counted as that. To be asked before foreign
+ * text is made ready for it, which takes long: a server can send more than
+ * there is time to look at. */
 bool log_omits(enum log_level level, const char *format);
 
 /* Write one line, formatted as by printf, with an LF behind it and before it

@@ -39,6 +39,7 @@ void loop_signals(bool have_names)
 {
 	static const int heard[] = { SIGUSR1, SIGINT, SIGTERM, SIGHUP };
 	struct sigaction a = { .sa_handler = on_signal }, old;
+	bool ignored;
 	size_t i;
 
 	for (i = 0; i < sizeof heard / sizeof heard[0]; i++)
@@ -46,9 +47,13 @@ void loop_signals(bool have_names)
 	sigprocmask(SIG_BLOCK, &a.sa_mask, NULL);
 	for (i = 0; i < sizeof heard / sizeof heard[0]; i++) {
 		sigaction(heard[i], &a, &old);
-		reopens = have_names && heard[i] == SIGHUP &&
-			  (old.sa_handler == SIG_IGN || !isatty(STDERR_FILENO));
-		if (old.sa_handler == SIG_IGN && i > 0 && !reopens)
+		ignored = old.sa_handler == SIG_IGN;
+		if (heard[i] == SIGHUP)
+			reopens =
+			    have_names && (ignored || !isatty(STDERR_FILENO));
+		/* what was ignored stays so, but where it is asked for */
+		if (ignored && heard[i] != SIGUSR1 &&
+		    !(heard[i] == SIGHUP && reopens))
 			sigaction(heard[i], &old, NULL);
 	}
 	a.sa_handler = SIG_IGN;

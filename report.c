@@ -261,6 +261,7 @@ const char *report_why(void)
 	return last_why;
 }
 
+/* The end of the run itself tells less than a failure before it. */
 static void keep_why(const char *why, const struct session *s,
 		     const struct net *n)
 {

@@ -19,8 +19,8 @@ static const char hidden[] = "(secret)";
 struct reader {
 	const unsigned char *p;
 	size_t n;
-	char utf8[5]; /* what \u stands for: bytes at to end come next */
-	size_t at, end;
+	char utf8[5];   /* what \u stands for */
+	size_t at, end; /* of it: utf8[at..end-1] comes next */
 };
 
 static int next(struct reader *r, int layer);
@@ -100,19 +100,20 @@ static int next(struct reader *r, int layer)
 	return c;
 }
 
-static void keep(struct secrets *s, size_t which, const char *p, size_t n)
+/* Put p[0..n-1] in this slot, as far as its escapes can be undone. */
+static void set_value(struct secrets *s, size_t which, const char *p, size_t n)
 {
 	struct reader r = { .p = (const void *)p, .n = n };
 	size_t size = 0;
 	int c;
 
 	explicit_bzero(s->value[which], s->n[which]);
-	for (; size < SECRET_MAX; s->value[which][size++] = (unsigned char)c) {
-		s->cut[which] = r.n;
+	do {
+		s->tail[which] = r.n;
 		c = next(&r, LAYERS);
-		if (c == END)
-			break;
-	}
+		if (c != END)
+			s->value[which][size++] = (unsigned char)c;
+	} while (c != END && size < SECRET_MAX);
 	s->n[which] = size;
 }
 
@@ -127,8 +128,8 @@ void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
 		n--; /* padding, which not everybody writes */
 	while (t.n > 0 && code[t.n - 1] == '=')
 		t.n--;
-	keep(s, which, p, n);
-	keep(s, SECRETS + which, code, t.n);
+	set_value(s, which, p, n);
+	set_value(s, SECRETS + which, code, t.n);
 	explicit_bzero(code, sizeof code);
 }
 
@@ -156,16 +157,15 @@ static size_t match(const unsigned char *secret, size_t size, size_t cut,
 	return n - r.n;
 }
 
-/* Of a secret that ends inside an escape nobody knows what the end is read as
- * with what follows: how many of p[0..n-1] may belong to that end, of cut bytes
- * and perhaps escaped itself. */
-static size_t rest(const unsigned char *p, size_t n, size_t cut)
+/* A secret that ends inside an escape may make another one of what follows it.
+ * How many of p[0..n-1] could be that end, of tail bytes, itself escaped. */
+static size_t match_tail(const unsigned char *p, size_t n, size_t tail)
 {
 	size_t i = 0;
 
-	while (
-	    i < n && i < 4 * cut &&
-	    (p[i] == '\\' || p[i] == '%' || p[i] == 'u' || text_hex(p[i]) >= 0))
+	n = n < 4 * tail ? n : 4 * tail;
+	while (i < n && (p[i] == '\\' || p[i] == '%' || p[i] == 'u' ||
+			 text_hex(p[i]) >= 0))
 		i++;
 	return i;
 }
@@ -186,7 +186,7 @@ static size_t longest(const struct secrets *s, size_t least, size_t cut,
 			continue;
 		size = match(value, s->n[i], cut, r);
 		if (size > 0)
-			size += rest(p + size, n - size, s->cut[i]);
+			size += match_tail(p + size, n - size, s->tail[i]);
 		most = size > most ? size : most;
 	}
 	return most;

@@ -25,8 +25,8 @@ enum secret {
 struct secrets {
 	/* escapes undone; behind all of them each in base64 */
 	unsigned char value[2 * SECRETS][SECRET_MAX];
-	size_t n[2 * SECRETS];   /* 0: there is none */
-	size_t cut[2 * SECRETS]; /* bytes behind it, of an escape cut off */
+	size_t n[2 * SECRETS];    /* 0: there is none */
+	size_t tail[2 * SECRETS]; /* bytes behind it, of an escape cut off */
 };
 
 /* Keep a copy of p[0..n-1], at most SECRET_MAX bytes, as this secret, and its

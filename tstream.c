@@ -135,8 +135,8 @@ static void check_descriptors(void)
 		 * to /dev/stdout */
 		if ((fd == STDOUT_FILENO ? open("/", O_RDONLY)
 					 : open("/dev/null", O_RDWR)) != fd)
-			usage_error("descriptor %d is closed, and /dev/null "
-				    "cannot be opened in its place",
+			usage_error("descriptor %d is closed, and nothing can "
+				    "be opened in its place",
 				    fd);
 	}
 }
