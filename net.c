@@ -274,7 +274,7 @@ static void step_proxy(struct net *c)
 	if (c->phase != NET_PROXY)
 		return;
 	text_init(&why, said, sizeof said);
-	answer = proxy_next(&c->answer, c->in, c->n, &why);
+	answer = proxy_next(c->proxy, &c->answer, c->in, c->n, &why);
 	c->from = c->n;
 	if (answer == PROXY_OPEN)
 		begin_tls(c);

@@ -121,8 +121,9 @@ bool proxy_excepts(const char *no_proxy, const char *host)
 	return false;
 }
 
-enum proxy_answer proxy_next(struct http_head *h, const unsigned char *in,
-			     size_t n, struct text *why)
+enum proxy_answer proxy_next(const struct proxy *p, struct http_head *h,
+			     const unsigned char *in, size_t n,
+			     struct text *why)
 {
 	const char *wrong = NULL;
 	enum http_event e;
@@ -144,7 +145,9 @@ enum proxy_answer proxy_next(struct http_head *h, const unsigned char *in,
 		return PROXY_FAILED;
 	text_u64(why, (uint64_t)status);
 	if (status == 401 || status == 407)
-		text_str(why, "; user and password go into https_proxy");
+		text_str(why, p->basic[0] != '\0'
+				  ? "; check its user and password"
+				  : "; user and password go into https_proxy");
 	return status == 401 || status == 403 || status == 407 ? PROXY_REFUSED
 							       : PROXY_FAILED;
 }

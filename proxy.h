@@ -36,11 +36,12 @@ enum proxy_answer {
 	PROXY_FAILED
 };
 
-/* Read more of the answer, in[0..n-1], into a head that http_head_init began.
+/* Read more of p's answer, in[0..n-1], into a head that http_head_init began.
  * A 2xx opens the tunnel, whatever body it announces; what follows its head was
  * said by nobody, since we have not spoken yet. PROXY_REFUSED and _FAILED
  * append what is wrong, for a person. */
-enum proxy_answer proxy_next(struct http_head *h, const unsigned char *in,
-			     size_t n, struct text *why);
+enum proxy_answer proxy_next(const struct proxy *p, struct http_head *h,
+			     const unsigned char *in, size_t n,
+			     struct text *why);
 
 #endif

@@ -359,7 +359,8 @@ static void run_proxy(const uint8_t *p, size_t n, size_t step)
 	text_init(&t, why, sizeof why);
 	for (i = 0; i < n && answer == PROXY_MORE; i += size) {
 		size = piece(n - i, step);
-		answer = proxy_next(&head, place(p + i, size), size, &t);
+		answer =
+		    proxy_next(&proxy, &head, place(p + i, size), size, &t);
 	}
 	/* bytes behind the head depend on how it is split, no more */
 	answer = head.status / 100 == 2 ? PROXY_MORE : answer;

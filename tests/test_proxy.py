@@ -147,12 +147,12 @@ def test_user_and_password(tstream, context, tmp_path, kind, level):
         p = tstream("-u", server.url(), "--dry-run", env=env)
         assert shown in p.stdout
         seen += (tmp_path / "report").read_bytes() + p.stdout
-        for env in ({"https_proxy": f"x{login}@{proxy.url}"},
-                    {"all_proxy": proxy.url}):
-            p = tstream("-u", server.url(), level, env=env)
+        for way, advice in ((f"x{login}@{proxy.url}", "check its user"),
+                            (proxy.url, "user and password go")):
+            p = tstream("-u", server.url(), level, env={"https_proxy": way})
             seen += p.stdout + p.stderr.encode()
             assert p.returncode == 1
-            assert re.search("HTTP status 40[17]; user and", p.stderr)
+            assert re.search(f"HTTP status 40[17]; {advice}", p.stderr)
     assert found(seen, kind) == [], seen
     assert server.accepted == 1
 

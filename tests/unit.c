@@ -764,6 +764,7 @@ static void test_N12_answers(void **state)
 		{ "HTTP/1.1 200 x\r\n", PROXY_MORE },
 		{ "", PROXY_MORE },
 	};
+	static const struct proxy none;
 	static struct http_head h;
 	enum proxy_answer got;
 	char buf[256];
@@ -779,7 +780,8 @@ static void test_N12_answers(void **state)
 		got = PROXY_MORE;
 		for (at = 0; at < n && got == PROXY_MORE; at += step)
 			got = proxy_next(
-			    &h, (const unsigned char *)table[i / 2].answer + at,
+			    &none, &h,
+			    (const unsigned char *)table[i / 2].answer + at,
 			    step, &why);
 		assert_int_equal(got, table[i / 2].want);
 		assert_int_equal(why.n > 0, got >= PROXY_REFUSED);
@@ -791,6 +793,7 @@ static void test_N12_answers(void **state)
 static void test_N12_bytes_behind_the_head(void **state)
 {
 	static const char early[] = "HTTP/1.1 200 x\r\n\r\n\x16";
+	static const struct proxy none;
 	static struct http_head h;
 	char buf[256];
 	struct text why;
@@ -798,7 +801,7 @@ static void test_N12_bytes_behind_the_head(void **state)
 	(void)state;
 	http_head_init(&h);
 	text_init(&why, buf, sizeof buf);
-	assert_int_equal(proxy_next(&h, (const unsigned char *)early,
+	assert_int_equal(proxy_next(&none, &h, (const unsigned char *)early,
 				    sizeof early - 1, &why),
 			 PROXY_FAILED);
 	assert_non_null(strstr(buf, "before we spoke"));
