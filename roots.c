@@ -101,12 +101,14 @@ static void end_certificate(struct roots *r)
 {
 	const br_x509_pkey *key = br_x509_decoder_get_pkey(&r->x509);
 	br_x509_trust_anchor *ta = &r->list[r->n];
+	bool good = key != NULL && (key->key_type != BR_KEYTYPE_RSA ||
+				    key->key.rsa.nlen >= TLS_RSA_MIN);
 
 	if (!r->in_certificate)
 		return;
 	r->in_certificate = false;
-	if (key == NULL || is_expired(r)) {
-		*(key == NULL ? &r->unreadable : &r->expired) += 1;
+	if (!good || is_expired(r)) {
+		*(good ? &r->expired : &r->unusable) += 1;
 		r->used -= ta->dn.len;
 		return;
 	}
@@ -118,7 +120,7 @@ static void end_certificate(struct roots *r)
 void roots_begin(struct roots *r, uint64_t unix_time)
 {
 	r->anchors = r->list;
-	r->n = r->expired = r->unreadable = r->used = 0;
+	r->n = r->expired = r->unusable = r->used = 0;
 	r->now = unix_time;
 	r->in_certificate = false;
 	r->error = NULL;

@@ -13,8 +13,8 @@
 struct roots {
 	const br_x509_trust_anchor *anchors;
 	size_t n;
-	size_t expired; /* left out, as is what BearSSL cannot read */
-	size_t unreadable;
+	size_t expired;  /* left out, as are those of a kind or size of key */
+	size_t unusable; /* that TLS does not take */
 	/* Of a file: */
 	uint64_t now; /* seconds since 1970 */
 	br_x509_trust_anchor list[ROOTS_MAX];

@@ -133,9 +133,13 @@ void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
 	explicit_bzero(code, sizeof code);
 }
 
-static int lower(int c)
+/* What is taken for the same: both cases of a letter, base64 and its form for
+ * URLs (RFC 4648, 5), a blank and the + that stands for one. */
+static int fold(int c)
 {
-	return c >= 0 ? text_lower((char)c) : c;
+	if (c == '-' || c == ' ')
+		return '+';
+	return c < 0 ? c : c == '_' ? '/' : text_lower((char)c);
 }
 
 /* How many bytes are this secret, from where r stands: 0 if it does not begin
@@ -150,8 +154,7 @@ static size_t match(const unsigned char *secret, size_t size, size_t cut,
 		c = next(&r, LAYERS);
 		if (c == END)
 			return i >= LEAST && n >= cut ? n : 0;
-		if (lower(c) != lower(secret[i]) &&
-		    !(c == '+' && secret[i] == ' '))
+		if (fold(c) != fold(secret[i]))
 			return 0;
 	}
 	return n - r.n;
@@ -181,8 +184,8 @@ static size_t longest(const struct secrets *s, size_t least, size_t cut,
 		const unsigned char *value = s->value[i];
 
 		/* Nearly all places are done with here. */
-		if (s->n[i] < least || (*p != '\\' && *p != '%' && *p != '+' &&
-					lower(*p) != lower(*value)))
+		if (s->n[i] < least ||
+		    (*p != '\\' && *p != '%' && fold(*p) != fold(*value)))
 			continue;
 		size = match(value, s->n[i], cut, r);
 		if (size > 0)

@@ -34,12 +34,12 @@ struct secrets {
 void secret_set(struct secrets *s, enum secret which, const char *p, size_t n);
 
 /* Append p[0..n-1] with each secret written as (secret). It is found in any
- * ASCII case, and with JSON's escapes (RFC 8259, 7), %XX (RFC 3986, 2.1) and +
- * for a blank, one in the other or more than once. foreign: the text came from
- * outside; it is made printable (text_printable), and what its end cut off of a
- * secret counts, once 8 bytes are there. Else it stays as it is. A secret has
- * at least 4 bytes in foreign text, 8 in our own. Stops, without setting full,
- * where there is no room. */
+ * ASCII case, with + for a blank or a blank for +, in base64 for URLs, and with
+ * JSON's escapes (RFC 8259, 7) and %XX (RFC 3986, 2.1), one in the other or
+ * more than once. foreign: the text came from outside; it is made printable
+ * (text_printable), and what its end cut off of a secret counts, once 8 bytes
+ * are there. Else it stays as it is. A secret has at least 4 bytes in foreign
+ * text, 8 in our own. Stops, without setting full, where there is no room. */
 void secret_append(const struct secrets *s, struct text *t, const void *p,
 		   size_t n, bool foreign);
 

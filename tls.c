@@ -4,7 +4,6 @@
 #include <strings.h>
 
 #define HANDSHAKE_MAX (128u * 1024) /* bytes; a chain is some 5,000 */
-#define RSA_MIN 256                 /* bytes of a modulus */
 /* Without any of these nothing will ever happen again. */
 #define ALIVE (BR_SSL_CLOSED | BR_SSL_SENDREC | BR_SSL_RECVREC | BR_SSL_RECVAPP)
 
@@ -177,7 +176,7 @@ void tls_begin(struct tls *t, const char *host,
 			     t->nanchors);
 	set_algorithms(t);
 	set_names(t);
-	br_x509_minimal_set_minrsa(&t->x509, RSA_MIN);
+	br_x509_minimal_set_minrsa(&t->x509, TLS_RSA_MIN);
 	br_x509_minimal_set_time(&t->x509,
 				 (uint32_t)(unix_time / 86400) + TLS_1970,
 				 (uint32_t)(unix_time % 86400));

@@ -11,6 +11,7 @@
 
 #define TLS_1970 719528 /* days from the year 0, where BearSSL counts from */
 #define TLS_SEED 32     /* bytes of entropy for one connection */
+#define TLS_RSA_MIN 256 /* bytes of a modulus */
 #define TLS_NAMES 128   /* dNSNames of a certificate that are looked at */
 #define TLS_NAME 72     /* bytes of one of them, its NUL included */
 

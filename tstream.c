@@ -110,11 +110,12 @@ static void load_roots(void)
 		why = roots_read(&roots, file, (uint64_t)time(NULL));
 		if (why != NULL)
 			usage_error("certificates: %s: %s", file, why);
-		if (roots.expired + roots.unreadable > 0)
-			log_line(LOG_INFO,
-				 "%s: %zu expired certificates and "
-				 "%zu of unknown kinds left out",
-				 file, roots.expired, roots.unreadable);
+		if (roots.expired + roots.unusable > 0)
+			log_line(
+			    LOG_INFO,
+			    "%s: %zu expired certificates and "
+			    "%zu with keys that are not supported left out",
+			    file, roots.expired, roots.unusable);
 	}
 	wheel.net.tls.anchors = roots.anchors;
 	wheel.net.tls.nanchors = roots.n;

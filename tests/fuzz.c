@@ -405,7 +405,7 @@ static void run_roots(const uint8_t *p, size_t n, size_t step)
 	CHECK(r.n <= ROOTS_MAX && r.used <= sizeof r.bytes);
 	put(&r.n, sizeof r.n);
 	put(&r.expired, sizeof r.expired);
-	put(&r.unreadable, sizeof r.unreadable);
+	put(&r.unusable, sizeof r.unusable);
 	put(why == NULL ? "" : why, why == NULL ? 0 : strlen(why));
 	for (i = 0; why == NULL && i < r.n; i++)
 		put(r.list[i].dn.data, r.list[i].dn.len);

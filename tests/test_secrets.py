@@ -252,7 +252,9 @@ PASSWORD = "It's an öpen/secret pass"
 USER = "someone"
 BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 CODED = {"json": lambda s: json.dumps(s)[1:-1], "php": php, "quote": quoted,
-         "unicode": all_unicode, "plain": lambda s: s}
+         "unicode": all_unicode, "plain": lambda s: s,
+         "for URLs": lambda s: s.replace("+", "-").replace("/", "_"),
+         "form": lambda s: s.replace("+", " ")}
 AUTHS = {"bearer": [BEARER], "basic": [PASSWORD, BASIC]}
 
 
@@ -263,6 +265,8 @@ def seen(log):
         texts += [urllib.parse.unquote(t) for t in texts]
     texts += [re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), t)
               .replace("\\/", "/").replace('\\"', '"') for t in texts]
+    texts += [t.replace("-", "+").replace("_", "/") for t in texts]
+    texts += [t.replace(" ", "+") for t in texts]
     secrets = [s for s in (BEARER, urllib.parse.unquote(BEARER), PASSWORD,
                            BASIC.rstrip("="))]
     return sorted({p for s in secrets for p in runs(s) for t in texts if p in t})

@@ -516,6 +516,18 @@ def test_T4_unknown_authority(tstream, tmp_path):
     assert p.returncode == 1 and "not trusted" in p.stderr
 
 
+def test_T5_authority_with_a_small_key(tstream, tmp_path, authority):
+    """It is not trusted, whoever names it; those beside it are."""
+    small = peer.Authority(tmp_path, "small CA", peer.make_key(1024))
+    p = tstream("--dry-run", "--cafile", small.file)
+    assert p.returncode == 2 and "no certificate that is of use" in p.stderr
+    both = tmp_path / "both"
+    both.write_bytes(small.file.read_bytes() + authority.file.read_bytes())
+    p = refused(tstream, small.server(), "--cafile", both)
+    assert p.returncode == 1 and "not trusted" in p.stderr
+    assert "0 expired certificates and 1 with keys that are not" in p.stderr
+
+
 def test_good_certificates(tstream, authority, context):
     handler = scripted(stream(tweets(1)) + BYE)
     for how in (dict(kind="ec"), dict(kind=2048), dict(kind=4096),
