@@ -224,31 +224,33 @@ static void turn_to(struct file *f, const char *name)
 		o->error = errno;
 }
 
-/* Open the file of this moment, if another one is open. Returns false if that
- * has lines that are not out, or there is none that is open. */
-static bool follow(struct file *f, struct moment now)
+/* Open the file of this moment, if another one is open and its lines are out.
+ */
+static void follow(struct file *f, struct moment now)
 {
 	const uint64_t s = now.unix_ms / 1000;
 	char name[PATH_MAX];
 
 	if (!f->anew && s < f->next && f->next - s <= RETRY)
-		return true;
+		return;
 	f->next = s + 1;
 	if (file_name(f->pattern, now, name) != NULL ||
 	    (!f->anew && strcmp(name, f->name) == 0))
-		return true;
+		return;
 	f->next = 0;
+	output_flush(f->out);
 	if (f->out->held > 0)
-		return false;
+		return;
 	turn_to(f, name);
 	f->next = s + (strcmp(name, f->name) == 0 ? 1 : RETRY);
-	return f->out->error == 0;
 }
 
-bool file_line(struct file *f, const unsigned char *p, size_t n,
+void file_line(struct file *f, const unsigned char *p, size_t n,
 	       struct moment now)
 {
-	return (!is_pattern(f) || follow(f, now)) && output_line(f->out, p, n);
+	if (is_pattern(f))
+		follow(f, now);
+	output_line(f->out, p, n);
 }
 
 void file_flush(struct file *f)

@@ -39,9 +39,9 @@ bool file_may_become(const char *pattern, const char *file);
 const char *file_begin(struct file *f, const char *pattern, const char *name,
 		       int *fd);
 
-/* As output_line; before, the file of this moment is opened. Lines that are
- * held for another one go out first: until then there is no room. */
-bool file_line(struct file *f, const unsigned char *p, size_t n,
+/* As output_line; before, the file of this moment is opened, once the lines
+ * that are held for another one are out. */
+void file_line(struct file *f, const unsigned char *p, size_t n,
 	       struct moment now);
 
 /* As output_flush; if f is to be opened anew, that is done once all is out. */

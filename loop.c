@@ -156,44 +156,33 @@ static void step_net(struct loop *l, struct moment now)
 					     : causes[l->net.failure]);
 }
 
-/* Hand the session's message on. Returns false if there is no room for it. */
-static bool deliver(struct loop *l, struct moment now)
+/* Hand the session's message on. */
+static void deliver(struct loop *l, struct moment now)
 {
 	const struct line *line = &l->session.line;
-	bool tweet = line->class == JSON_TWEET;
-	struct file *f = &l->files[!tweet && l->has_notices];
+	bool notice = line->class != JSON_TWEET && l->has_notices;
 
-	if (!l->config.discard && !file_line(f, line->p, line->n, now)) {
-		file_flush(f);
-		if (!file_line(f, line->p, line->n, now))
-			return false;
-	}
-	report_event(SESSION_MESSAGE, &l->session, l->request, &l->net, now);
-	return true;
+	if (!l->config.discard)
+		file_line(&l->files[notice], line->p, line->n, now);
 }
 
-static void hold(struct loop *l, size_t used, struct moment now)
+static bool is_full(const struct loop *l)
 {
-	l->holding = true;
-	l->hold_used = used;
-	session_pause(&l->session, true, now);
-	if (l->pause_said || now.ms < l->next_pause)
+	return l->out.held > l->out.limit || l->notices.held > l->notices.limit;
+}
+
+static void set_paused(struct loop *l, bool paused, struct moment now)
+{
+	if (paused == l->paused)
+		return;
+	l->paused = paused;
+	session_pause(&l->session, paused, now);
+	if (!paused || l->pause_said || now.ms < l->next_pause)
 		return;
 	log_line(LOG_INFO, "the reader is slow and the buffer full: reading "
 			   "from the server pauses");
 	l->pause_said = true;
 	l->next_pause = now.ms + SAID;
-}
-
-/* The held message is taken now, or still not. */
-static bool unhold(struct loop *l, struct moment now)
-{
-	if (!deliver(l, now))
-		return false;
-	l->holding = false;
-	net_ack(&l->net, l->hold_used);
-	session_pause(&l->session, false, now);
-	return true;
 }
 
 /* Let the session take what has been received, and act on what it says. */
@@ -203,18 +192,16 @@ static void pump(struct loop *l, struct moment now)
 	const unsigned char *p;
 	size_t n, used;
 
-	if (l->holding && !unhold(l, now))
-		return;
 	do {
+		set_paused(l, is_full(l), now);
+		if (l->paused)
+			return;
 		p = net_peek(&l->net, &n);
 		e = session_next(&l->session, now, p, n, &used);
-		if (e == SESSION_MESSAGE && !deliver(l, now)) {
-			hold(l, used, now);
-			return;
-		}
+		if (e == SESSION_MESSAGE)
+			deliver(l, now);
+		report_event(e, &l->session, l->request, &l->net, now);
 		net_ack(&l->net, used);
-		if (e != SESSION_MESSAGE)
-			report_event(e, &l->session, l->request, &l->net, now);
 	} while (e != SESSION_ENDED &&
 		 (e != SESSION_MORE || used > 0 || l->session.ending));
 	if (e == SESSION_ENDED) {
@@ -230,11 +217,11 @@ static void read_on(struct loop *l, struct moment now)
 
 	do {
 		before = l->net.progress;
-		if (!l->holding && l->net.phase != NET_IDLE &&
+		if (!l->paused && l->net.phase != NET_IDLE &&
 		    now.ms >= l->next_read)
 			step_net(l, now);
 		pump(l, now);
-	} while (!l->holding && l->net.from < l->net.n &&
+	} while (!l->paused && l->net.from < l->net.n &&
 		 l->net.progress != before);
 }
 
@@ -312,7 +299,7 @@ static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 
 	sigemptyset(&none);
 	p[0] = net_poll(&l->net);
-	if (l->holding || l->net.phase == NET_IDLE || now.ms < l->next_read)
+	if (l->paused || l->net.phase == NET_IDLE || now.ms < l->next_read)
 		p[0].fd = -1;
 	p[1] = poll_output(&l->out);
 	p[2] = poll_output(&l->notices);
@@ -368,7 +355,6 @@ static enum loop_end give_up(struct loop *l)
 	const char *s, *name = f->name[0] != '\0' ? f->name : f->pattern;
 	uint64_t lost;
 
-	l->out.lost += l->holding ? 1 : 0;
 	file_give_up(&l->files[0]);
 	file_give_up(&l->files[1]);
 	lost = l->out.lost + l->notices.lost;
@@ -395,8 +381,8 @@ static enum loop_end give_up(struct loop *l)
 
 static bool is_over(const struct loop *l)
 {
-	return l->session.phase == SESSION_OVER && !l->holding &&
-	       l->out.held == 0 && l->notices.held == 0;
+	return l->session.phase == SESSION_OVER && l->out.held == 0 &&
+	       l->notices.held == 0;
 }
 
 static void begin(struct loop *l, struct moment now)
@@ -456,7 +442,7 @@ enum loop_end loop_run(struct loop *l)
 		if (l->out.error != 0 || l->notices.error != 0 ||
 		    (stop_count > 1 && !is_over(l)))
 			return give_up(l);
-		if (l->holding && unhold(l, now))
+		if (l->paused && !is_full(l))
 			continue;
 		if (is_over(l))
 			break;

@@ -33,11 +33,10 @@ struct loop {
 	struct output out, notices;
 	struct file files[2]; /* of out and notices, if they have names */
 	bool has_notices;
-	size_t sent;      /* bytes of the request */
-	bool holding;     /* a message waits for room in the output */
-	size_t hold_used; /* input bytes to acknowledge once it is taken */
-	bool pause_said;  /* and not yet that it is over */
-	uint64_t every;   /* ms between two reports */
+	size_t sent;     /* bytes of the request */
+	bool paused;     /* for want of room in the output */
+	bool pause_said; /* and not yet that it is over */
+	uint64_t every;  /* ms between two reports */
 	uint64_t next_stats, next_live, next_pause; /* to be told */
 	uint64_t next_read; /* not before, while a reader is a little late */
 	int signal;         /* that ended the loop, or 0 */

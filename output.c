@@ -17,27 +17,27 @@
 
 bool output_init(struct output *o, int fd, uint64_t limit)
 {
-	if (limit > SIZE_MAX / 2)
-		limit = SIZE_MAX / 2;
+	if (limit > SIZE_MAX / 2 - LEAST)
+		limit = SIZE_MAX / 2 - LEAST;
 	memset(o, 0, sizeof *o);
 	nowait_open(&o->to, fd);
 	fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
 	o->pipe_size = o->to.kind == NOWAIT_OPEN ? fcntl(fd, F_GETPIPE_SZ) : -1;
 	for (;; limit /= 2) {
 		o->limit = (size_t)limit;
-		o->size = 2 * (limit > LEAST ? o->limit : LEAST);
+		o->size = 2 * (o->limit + LEAST);
 		o->buffer = mmap(NULL, o->size, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (o->buffer != MAP_FAILED)
 			return true;
-		if (limit <= LEAST)
+		if (limit == 0)
 			return false;
 	}
 }
 
 /* Move what is held to the buffer's start once it fits there. So it begins in
- * the buffer's first half, and there is room for limit bytes. Each byte is
- * moved at most once for one that was written. */
+ * the buffer's first half, and there is room for limit bytes and a line. Each
+ * byte is moved at most once for one that was written. */
 static void draw_in(struct output *o)
 {
 	size_t end = o->head + o->held;
@@ -51,16 +51,15 @@ static void draw_in(struct output *o)
 		madvise(o->buffer + keep, o->size - keep, MADV_DONTNEED);
 }
 
-bool output_line(struct output *o, const unsigned char *p, size_t n)
+void output_line(struct output *o, const unsigned char *p, size_t n)
 {
 	unsigned char *end = o->buffer + o->head + o->held;
 
-	if (o->held > 0 && (n >= o->limit || o->held > o->limit - n - 1))
-		return false;
 	memcpy(end, p, n);
 	end[n] = '\n';
 	o->held += n + 1;
-	return true;
+	if (o->held > o->limit)
+		output_flush(o);
 }
 
 /* How much to write at once. A write that finds a pipe too full may be cut

@@ -20,14 +20,14 @@ struct output {
 	int error;             /* errno of a write that failed for good, or 0 */
 };
 
-/* Prepare to hold up to limit bytes, but at least a line, for fd. Twice as much
+/* Prepare to hold up to limit bytes, and a line, for fd. Twice as much
  * address space is taken; if it cannot be had, limit is halved until it can.
  * Returns false if there is no memory at all. */
 bool output_init(struct output *o, int fd, uint64_t limit);
 
-/* Hold p[0..n-1] and an LF. Returns false, and holds nothing, if there is no
- * room. */
-bool output_line(struct output *o, const unsigned char *p, size_t n);
+/* Hold p[0..n-1] and an LF. To be called while held is not above limit; if it
+ * then is, what can be written at once is written. */
+void output_line(struct output *o, const unsigned char *p, size_t n);
 
 /* Write what can be written at once, or set error. A pipe that others write to
  * as well gets lines of up to PIPE_BUF bytes whole, a file gets all whole. */
