@@ -1,11 +1,8 @@
 #include "coverage.h"
 
-#include "files.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +77,7 @@ static void put_figures(struct text *t, const struct coverage *c,
 		{ "connects", s->stats.connects, BOTH },
 		{ "gaps", covers->gaps, BOTH },
 		{ "gap_s", covers->gap_ms, BOTH | MS },
-		{ "held", c->out->held + c->notices->held, LINE },
+		{ "held", c->files[0].out.held + c->files[1].out.held, LINE },
 		{ "lag_s", (uint64_t)s->lag, s->lag < 0 ? 0 : LINE | MS },
 		{ "max_lag_s", (uint64_t)s->max_lag,
 		  s->max_lag < 0 ? UNKNOWN : JSON | MS },

@@ -3,21 +3,18 @@
 #ifndef COVERAGE_H
 #define COVERAGE_H
 
+#include "files.h"
 #include "log.h"
-#include "nowait.h"
-#include "output.h"
 #include "request.h"
 #include "session.h"
-
-#include <limits.h>
 
 /* What is told of. Everything is the caller's. */
 struct coverage {
 	const struct session *session;
 	const struct request *request;
-	const struct output *out, *notices;
-	uint64_t lost;     /* messages that were never written */
-	const char *ended; /* how the run ended, NULL while it lasts */
+	const struct file *files; /* two */
+	uint64_t lost;            /* messages that were never written */
+	const char *ended;        /* how the run ended, NULL while it lasts */
 	bool report_failed;
 	char report[PATH_MAX];         /* its file; empty: there is none */
 	char report_tmp[PATH_MAX + 4]; /* written in its place, then renamed */

@@ -186,18 +186,16 @@ static bool is_pattern(const struct file *f)
 	return f->pattern != NULL && strchr(f->pattern, '%') != NULL;
 }
 
-const char *file_begin(struct file *f, const char *pattern, const char *name,
-		       int *fd)
+const char *file_begin(struct file *f, int *fd)
 {
 	struct place p;
 
-	f->pattern = pattern;
 	*fd = -1;
 	errno = 0;
-	if (is_pattern(f))
-		return find(&p, name) || errno == 0 ? NULL : why();
-	snprintf(f->name, sizeof f->name, "%s", name);
-	*fd = open_end(name);
+	f->anew = is_pattern(f);
+	if (f->anew)
+		return find(&p, f->name) || errno == 0 ? NULL : why();
+	*fd = open_end(f->name);
 	return *fd < 0 ? why() : NULL;
 }
 
@@ -205,7 +203,7 @@ const char *file_begin(struct file *f, const char *pattern, const char *name,
  * one that is open is kept, if there is one. No line is half written. */
 static void turn_to(struct file *f, const char *name)
 {
-	struct output *o = f->out;
+	struct output *o = &f->out;
 	const int old = o->to.fd, fd = open_end(name);
 
 	f->anew = false;
@@ -238,8 +236,8 @@ static void follow(struct file *f, struct moment now)
 	    (!f->anew && strcmp(name, f->name) == 0))
 		return;
 	f->next = 0;
-	output_flush(f->out);
-	if (f->out->held > 0)
+	output_flush(&f->out);
+	if (f->out.held > 0)
 		return;
 	turn_to(f, name);
 	f->next = s + (strcmp(name, f->name) == 0 ? 1 : RETRY);
@@ -250,19 +248,19 @@ void file_line(struct file *f, const unsigned char *p, size_t n,
 {
 	if (is_pattern(f))
 		follow(f, now);
-	output_line(f->out, p, n);
+	output_line(&f->out, p, n);
 }
 
 void file_flush(struct file *f)
 {
-	output_flush(f->out);
-	if (f->anew && !is_pattern(f) && f->out->held == 0)
+	output_flush(&f->out);
+	if (f->anew && !is_pattern(f) && f->out.held == 0)
 		turn_to(f, f->name);
 }
 
 void file_give_up(struct file *f)
 {
-	output_give_up(f->out);
-	if (is_pattern(f) && lseek(f->out->to.fd, 0, SEEK_END) == 0)
+	output_give_up(&f->out);
+	if (is_pattern(f) && lseek(f->out.to.fd, 0, SEEK_END) == 0)
 		unlink(f->name);
 }

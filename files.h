@@ -10,9 +10,9 @@
 #include <limits.h>
 
 struct file {
-	struct output *out;
-	const char *pattern; /* NULL: out has no name, it is stdout */
-	char name[PATH_MAX]; /* of what is open, else empty */
+	struct output out;
+	const char *pattern; /* NULL: it has no name, it is stdout */
+	char name[PATH_MAX]; /* of what is open, or to be opened at first */
 	uint64_t next;       /* s since 1970: name is looked at again then */
 	bool anew;           /* is to be opened anew, as the caller says */
 };
@@ -33,11 +33,10 @@ bool file_same(const char *a, const char *b);
  * is NULL? */
 bool file_may_become(const char *pattern, const char *file);
 
-/* Prepare f to append to pattern, whose name now is given. What has no % is
- * opened at once. *fd is what output_init is then to be given. Returns NULL, or
- * why it cannot be. */
-const char *file_begin(struct file *f, const char *pattern, const char *name,
-		       int *fd);
+/* Prepare to append to f, whose pattern and first name are set. What has no %
+ * is opened at once. *fd is what output_init is then to be given. Returns NULL,
+ * or why it cannot be. */
+const char *file_begin(struct file *f, int *fd);
 
 /* As output_line; before, the file of this moment is opened, once the lines
  * that are held for another one are out. */

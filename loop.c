@@ -160,7 +160,7 @@ static void step_net(struct loop *l, struct moment now)
 static void deliver(struct loop *l, struct moment now)
 {
 	const struct line *line = &l->session.line;
-	bool notice = line->class != JSON_TWEET && l->has_notices;
+	bool notice = line->class != JSON_TWEET && l->files[1].pattern;
 
 	if (!l->config.discard)
 		file_line(&l->files[notice], line->p, line->n, now);
@@ -168,7 +168,8 @@ static void deliver(struct loop *l, struct moment now)
 
 static bool is_full(const struct loop *l)
 {
-	return l->out.held > l->out.limit || l->notices.held > l->notices.limit;
+	return l->files[0].out.held > l->files[0].out.limit ||
+	       l->files[1].out.held > l->files[1].out.limit;
 }
 
 static void set_paused(struct loop *l, bool paused, struct moment now)
@@ -259,16 +260,21 @@ static struct pollfd poll_output(const struct output *o)
 /* A reader that is gone is noticed even when there is nothing to write. */
 static void flush(struct file *f, const struct pollfd *p)
 {
-	if (p->fd == f->out->to.fd &&
+	if (p->fd == f->out.to.fd &&
 	    (p->revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
-		f->out->error = EPIPE;
+		f->out.error = EPIPE;
 	file_flush(f);
+}
+
+static size_t held(const struct loop *l)
+{
+	return l->files[0].out.held + l->files[1].out.held;
 }
 
 /* The reader has taken all: a pause that was told of is over. */
 static void caught_up(struct loop *l)
 {
-	if (!l->pause_said || l->out.held + l->notices.held > 0)
+	if (!l->pause_said || held(l) > 0)
 		return;
 	log_line(LOG_INFO, "the reader has caught up: the server is read "
 			   "again");
@@ -280,7 +286,7 @@ static void caught_up(struct loop *l)
  * little is ever held. One that stalls does not stop us from reading. */
 static void be_patient(struct loop *l, bool has_read, struct moment now)
 {
-	if (l->out.held < LATE)
+	if (l->files[0].out.held < LATE)
 		l->next_read = now.ms;
 	else if (has_read)
 		l->next_read = now.ms + PATIENCE;
@@ -301,8 +307,8 @@ static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 	p[0] = net_poll(&l->net);
 	if (l->paused || l->net.phase == NET_IDLE || now.ms < l->next_read)
 		p[0].fd = -1;
-	p[1] = poll_output(&l->out);
-	p[2] = poll_output(&l->notices);
+	p[1] = poll_output(&l->files[0].out);
+	p[2] = poll_output(&l->files[1].out);
 	if (ppoll(p, 3, &t, &none) < 0)
 		p[0].revents = p[1].revents = p[2].revents = 0;
 	sigprocmask(SIG_SETMASK, &none, &blocked);
@@ -349,15 +355,15 @@ static void tell(struct loop *l, struct moment now)
 /* The end before all is written: what is lost is counted and said. */
 static enum loop_end give_up(struct loop *l)
 {
-	bool out = l->out.error != 0;
-	int error = out ? l->out.error : l->notices.error;
-	const struct file *f = &l->files[!out];
-	const char *s, *name = f->name[0] != '\0' ? f->name : f->pattern;
+	const struct file *f = &l->files[l->files[0].out.error == 0];
+	bool is_stdout = f->pattern == NULL;
+	int error = f->out.error;
 	uint64_t lost;
+	const char *s;
 
 	file_give_up(&l->files[0]);
 	file_give_up(&l->files[1]);
-	lost = l->out.lost + l->notices.lost;
+	lost = l->files[0].out.lost + l->files[1].out.lost;
 	l->coverage.lost = lost;
 	s = lost == 1 ? " is" : "s are";
 	if (error == 0) {
@@ -366,7 +372,7 @@ static enum loop_end give_up(struct loop *l)
 			 s);
 		return LOOP_ABANDONED;
 	}
-	if (out && name == NULL && (error == EPIPE || error == ECONNRESET)) {
+	if (is_stdout && (error == EPIPE || error == ECONNRESET)) {
 		log_line(LOG_INFO,
 			 "the reader of stdout has gone away: %" PRIu64
 			 " message%s lost",
@@ -375,14 +381,13 @@ static enum loop_end give_up(struct loop *l)
 	}
 	log_line(LOG_ERROR,
 		 "cannot write to %s: %s; %" PRIu64 " message%s lost",
-		 name == NULL ? "stdout" : name, strerror(error), lost, s);
+		 is_stdout ? "stdout" : f->name, strerror(error), lost, s);
 	return LOOP_OUTPUT;
 }
 
 static bool is_over(const struct loop *l)
 {
-	return l->session.phase == SESSION_OVER && l->out.held == 0 &&
-	       l->notices.held == 0;
+	return l->session.phase == SESSION_OVER && held(l) == 0;
 }
 
 static void begin(struct loop *l, struct moment now)
@@ -400,12 +405,9 @@ static void begin(struct loop *l, struct moment now)
 	l->every = l->config.stats > 0 ? l->config.stats : REPORT;
 	l->next_stats = now.ms + l->every;
 	l->next_live = l->config.live ? now.ms : UINT64_MAX;
-	l->files[0].out = &l->out;
-	l->files[1].out = &l->notices;
 	l->coverage.session = &l->session;
 	l->coverage.request = l->request;
-	l->coverage.out = &l->out;
-	l->coverage.notices = &l->notices;
+	l->coverage.files = l->files;
 	session_init(&l->session, &l->config.session, now);
 	coverage_write(&l->coverage, now);
 }
@@ -439,7 +441,7 @@ enum loop_end loop_run(struct loop *l)
 		flush(&l->files[0], &p[1]);
 		flush(&l->files[1], &p[2]);
 		be_patient(l, l->net.progress != before, now);
-		if (l->out.error != 0 || l->notices.error != 0 ||
+		if (l->files[0].out.error != 0 || l->files[1].out.error != 0 ||
 		    (stop_count > 1 && !is_over(l)))
 			return give_up(l);
 		if (l->paused && !is_full(l))

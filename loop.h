@@ -4,7 +4,6 @@
 #define LOOP_H
 
 #include "coverage.h"
-#include "files.h"
 #include "report.h"
 
 #include <time.h>
@@ -30,13 +29,12 @@ struct loop {
 	struct session session;
 	struct net net;
 	struct request *request;
-	struct output out, notices;
-	struct file files[2]; /* of out and notices, if they have names */
-	bool has_notices;
-	size_t sent;     /* bytes of the request */
-	bool paused;     /* for want of room in the output */
-	bool pause_said; /* and not yet that it is over */
-	uint64_t every;  /* ms between two reports */
+	struct file files[2]; /* of all, or tweets alone; of notices, if that
+			       * has a name */
+	size_t sent;          /* bytes of the request */
+	bool paused;          /* for want of room in the output */
+	bool pause_said;      /* and not yet that it is over */
+	uint64_t every;       /* ms between two reports */
 	uint64_t next_stats, next_live, next_pause; /* to be told */
 	uint64_t next_read; /* not before, while a reader is a little late */
 	int signal;         /* that ended the loop, or 0 */
@@ -47,8 +45,8 @@ struct loop {
  * that the terminal has gone. To be called once, at the start. */
 void loop_signals(bool have_names);
 
-/* Run to the end. request, out, notices, net.tls's anchors, net.resolve,
- * config and files are set; all else is zero. */
+/* Run to the end. request, net.tls's anchors, net.resolve, config and
+ * files are set; all else is zero. */
 enum loop_end loop_run(struct loop *l);
 
 /* Say so if the kernel refused a call, here or to a look-up. */

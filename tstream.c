@@ -151,14 +151,13 @@ static void harden(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-static char output_name[PATH_MAX], notices_name[PATH_MAX]; /* as of now */
-
-static void name_file(const char *option, const char *pattern, char *name)
+static void name_file(struct file *f, const char *option, const char *pattern)
 {
 	const char *why = NULL;
 
+	f->pattern = pattern;
 	if (pattern != NULL)
-		why = file_name(pattern, loop_now(), name);
+		why = file_name(pattern, loop_now(), f->name);
 	if (why != NULL)
 		usage_error("%s: %s: %s", option, pattern, why);
 }
@@ -189,23 +188,23 @@ static bool are_one(const struct role *a, const struct role *b, bool outputs)
 static void refuse_same_file(void)
 {
 	const struct coverage *c = &wheel.coverage;
+	struct file *out = &wheel.files[0], *notices = &wheel.files[1];
 	const struct role all[] = {
 		{ "stdout", NULL, NULL },
-		{ "-o", opt.output_file ? output_name : "", opt.output_file },
-		{ "-n", opt.notices_file ? notices_name : "",
-		  opt.notices_file },
+		{ "-o", out->name, opt.output_file },
+		{ "-n", notices->name, opt.notices_file },
 		{ "--report", c->report, NULL },
 		{ "--report's FILE.tmp", c->report_tmp, NULL },
 		{ "-k", opt.keys_file ? opt.keys_file : "keys.yaml", NULL },
 	};
 	size_t i, j;
 
-	name_file("-o", opt.output_file, output_name);
-	name_file("-n", opt.notices_file, notices_name);
+	name_file(out, "-o", opt.output_file);
+	name_file(notices, "-n", opt.notices_file);
 	for (i = 1; i < sizeof all / sizeof all[0]; i++)
 		for (j = 0; *all[i].file != '\0' && j < i; j++)
 			if (are_one(&all[j], &all[i], i == 2 && j == 1))
-				opt.notices_file = NULL;
+				notices->pattern = NULL;
 }
 
 /* With errno as it was left. A full disk is no mistake of the user's: there may
@@ -219,32 +218,29 @@ cannot_open(const char *option, const char *file, const char *why)
 	exit(EXIT_MACHINE);
 }
 
-static void open_output(size_t i, const char *option, const char *pattern,
-			const char *name)
+static void open_output(struct file *f, const char *option)
 {
-	struct output *const o = i == 0 ? &wheel.out : &wheel.notices;
 	const char *why = NULL;
 	int fd = STDOUT_FILENO;
 
-	if (pattern != NULL)
-		why = file_begin(&wheel.files[i], pattern, name, &fd);
+	if (f->pattern != NULL)
+		why = file_begin(f, &fd);
 	if (why != NULL)
-		cannot_open(option, pattern, why);
-	if (!output_init(o, fd, opt.buffer))
+		cannot_open(option, f->pattern, why);
+	if (!output_init(&f->out, fd, opt.buffer))
 		usage_error("--buffer: there is no memory for it");
 }
 
 static void open_outputs(void)
 {
-	open_output(0, "-o", opt.output_file, output_name);
-	wheel.has_notices = opt.notices_file != NULL;
-	if (wheel.has_notices)
-		open_output(1, "-n", opt.notices_file, notices_name);
-	if (wheel.out.limit < opt.buffer)
+	open_output(&wheel.files[0], "-o");
+	if (wheel.files[1].pattern != NULL)
+		open_output(&wheel.files[1], "-n");
+	if (wheel.files[0].out.limit < opt.buffer)
 		log_line(LOG_INFO,
 			 "memory is short: at most %zu bytes are "
 			 "held for a slow reader",
-			 wheel.out.limit);
+			 wheel.files[0].out.limit);
 }
 
 /* End as the shell expects of a program that a signal ended. As process 1 of a

@@ -9,13 +9,12 @@ int main(int argc, char **argv)
 {
 	static struct session s;
 	static struct request request;
-	static struct output out;
+	static struct file files[2];
 	struct moment now = { 2000, 1795000000000 };
 	struct session_config config = { .tweet_key = "text" };
 	struct coverage r = { .session = &s,
 			      .request = &request,
-			      .out = &out,
-			      .notices = &out,
+			      .files = files,
 			      .report = "stdout",
 			      .direct = { 1, NOWAIT_FILE } };
 	uint64_t n = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;

@@ -449,7 +449,7 @@ static void reached(uint64_t from)
 		seen[m->kind == LAST && m->text[0] == '\0' ? BAD : m->kind]++;
 		tweet = m->kind == TWEET;
 		if (m->text[0] != '\0')
-			expect(&readers[!tweet && l->has_notices], m->text,
+			expect(&readers[!tweet && l->files[1].pattern], m->text,
 			       strlen(m->text));
 		if (m->kind == LAST || m->kind == CUT) {
 			c.over = true;
@@ -973,8 +973,9 @@ static uint64_t all_gaps;
 
 static void set_up(struct request *r, uint64_t days)
 {
-	size_t size = l->out.size;
-	unsigned char *old[2] = { l->out.buffer, l->notices.buffer };
+	size_t size = l->files[0].out.size;
+	unsigned char *old[2] = { l->files[0].out.buffer,
+				  l->files[1].out.buffer };
 
 	dice = seed;
 	now = 1000 + below(100000);
@@ -1001,19 +1002,19 @@ static void set_up(struct request *r, uint64_t days)
 	memset(&c, 0, offsetof(__typeof__(c), wire));
 	c.connected = c.open = false;
 	c.opened_at = NEVER;
-	if (!output_init(&l->out, OUT_FD, 65536) ||
-	    !output_init(&l->notices, NOTICES_FD, 65536))
+	if (!output_init(&l->files[0].out, OUT_FD, 65536) ||
+	    !output_init(&l->files[1].out, NOTICES_FD, 65536))
 		fail("no memory");
-	l->out.to.kind = l->notices.to.kind = out_kind;
-	l->out.pipe_size = l->notices.pipe_size =
+	l->files[0].out.to.kind = l->files[1].out.to.kind = out_kind;
+	l->files[0].out.pipe_size = l->files[1].out.pipe_size =
 	    cuts || out_kind == NOWAIT_PIPE ? -1 : 65536;
 	if (old[0] != NULL) { /* the last run's are as good */
-		munmap(l->out.buffer, size);
-		munmap(l->notices.buffer, size);
-		l->out.buffer = old[0];
-		l->notices.buffer = old[1];
+		munmap(l->files[0].out.buffer, size);
+		munmap(l->files[1].out.buffer, size);
+		l->files[0].out.buffer = old[0];
+		l->files[1].out.buffer = old[1];
 	}
-	l->has_notices = chance(50);
+	l->files[1].pattern = chance(50) ? "n" : NULL;
 	l->request = r;
 	l->net.resolve.refused = -1;
 	l->config.session.tweet_key = "text";
@@ -1057,7 +1058,7 @@ static void judge(enum loop_end end)
 	if (broken != 0 && (end == LOOP_OUTPUT || end == LOOP_READER_GONE)) {
 		if (end != (broken == EPIPE ? LOOP_READER_GONE : LOOP_OUTPUT))
 			fail("a broken output ended with %d", end);
-		lost = l->out.lost + l->notices.lost;
+		lost = l->files[0].out.lost + l->files[1].out.lost;
 		if (readers[0].lines + readers[1].lines !=
 		    readers[0].whole + readers[1].whole + lost)
 			fail("lines lost without a word");
