@@ -13,7 +13,6 @@ struct coverage {
 	const struct session *session;
 	const struct request *request;
 	const struct file *files; /* two */
-	uint64_t lost;            /* messages that were never written */
 	const char *ended;        /* how the run ended, NULL while it lasts */
 	bool report_failed;
 	char report[PATH_MAX];         /* its file; empty: there is none */

@@ -355,34 +355,29 @@ static void tell(struct loop *l, struct moment now)
 /* The end before all is written: what is lost is counted and said. */
 static enum loop_end give_up(struct loop *l)
 {
-	const struct file *f = &l->files[l->files[0].out.error == 0];
-	bool is_stdout = f->pattern == NULL;
-	int error = f->out.error;
+	const struct file *out = &l->files[0], *notices = &l->files[1];
+	const struct file *f =
+	    out->out.error == 0 && notices->out.error != 0 ? notices : out;
+	const char *why = strerror(f->out.error);
+	enum loop_end end = LOOP_OUTPUT;
 	uint64_t lost;
-	const char *s;
 
+	if (f->out.error == 0) {
+		end = LOOP_ABANDONED;
+		why = "a second signal";
+	} else if (f->pattern == NULL &&
+		   (f->out.error == EPIPE || f->out.error == ECONNRESET)) {
+		end = LOOP_READER_GONE;
+		why = "the reader has gone away";
+	}
 	file_give_up(&l->files[0]);
 	file_give_up(&l->files[1]);
-	lost = l->files[0].out.lost + l->files[1].out.lost;
-	l->coverage.lost = lost;
-	s = lost == 1 ? " is" : "s are";
-	if (error == 0) {
-		log_line(LOG_ERROR,
-			 "a second signal: %" PRIu64 " message%s lost", lost,
-			 s);
-		return LOOP_ABANDONED;
-	}
-	if (is_stdout && (error == EPIPE || error == ECONNRESET)) {
-		log_line(LOG_INFO,
-			 "the reader of stdout has gone away: %" PRIu64
-			 " message%s lost",
-			 lost, s);
-		return LOOP_READER_GONE;
-	}
-	log_line(LOG_ERROR,
-		 "cannot write to %s: %s; %" PRIu64 " message%s lost",
-		 is_stdout ? "stdout" : f->name, strerror(error), lost, s);
-	return LOOP_OUTPUT;
+	lost = out->out.lost + notices->out.lost;
+	log_line(end == LOOP_READER_GONE ? LOG_INFO : LOG_ERROR,
+		 "%s: %s; %" PRIu64 " message%s lost",
+		 f->pattern == NULL ? "stdout" : f->name, why, lost,
+		 lost == 1 ? " is" : "s are");
+	return end;
 }
 
 static bool is_over(const struct loop *l)
