@@ -223,15 +223,16 @@ void net_open(struct net *c, const struct http_url *url, struct moment now,
  * may have said something before it closed. What cannot be sent is dropped. */
 static void send_records(struct net *c)
 {
+	br_ssl_engine_context *eng = &c->tls.client.eng;
 	const unsigned char *p;
 	ssize_t k;
 	size_t n;
 
-	while ((p = tls_output(&c->tls, &n)) != NULL) {
+	while ((p = br_ssl_engine_sendrec_buf(eng, &n)) != NULL) {
 		k = c->cannot_send ? (ssize_t)n
 				   : send(c->fd, p, n, MSG_NOSIGNAL);
 		if (k > 0) {
-			tls_sent(&c->tls, (size_t)k);
+			br_ssl_engine_sendrec_ack(eng, (size_t)k);
 			c->progress += (size_t)k;
 		} else if (k < 0 && errno == EAGAIN) {
 			return;
@@ -378,10 +379,10 @@ uint64_t net_deadline(const struct net *c)
 const unsigned char *net_peek(struct net *c, size_t *n)
 {
 	*n = 0;
-	if (c->phase < NET_HANDSHAKE || c->fd < 0)
+	if (c->phase < NET_OPEN || c->fd < 0)
 		return NULL;
 	if (c->url->tls)
-		return c->phase == NET_HANDSHAKE ? NULL : tls_peek(&c->tls, n);
+		return br_ssl_engine_recvapp_buf(&c->tls.client.eng, n);
 	*n = c->n - c->from;
 	return *n > 0 ? c->in + c->from : NULL;
 }
@@ -392,7 +393,7 @@ void net_ack(struct net *c, size_t n)
 		return;
 	c->progress += n;
 	if (c->url->tls)
-		tls_ack(&c->tls, n);
+		br_ssl_engine_recvapp_ack(&c->tls.client.eng, n);
 	else
 		c->from += n;
 }

@@ -248,30 +248,10 @@ size_t tls_feed(struct tls *t, const unsigned char *p, size_t n)
 	return fed;
 }
 
-const unsigned char *tls_output(struct tls *t, size_t *n)
-{
-	return br_ssl_engine_sendrec_buf(&t->client.eng, n);
-}
-
 bool tls_has_output(const struct tls *t)
 {
 	return (br_ssl_engine_current_state(&t->client.eng) & BR_SSL_SENDREC) !=
 	       0;
-}
-
-void tls_sent(struct tls *t, size_t n)
-{
-	br_ssl_engine_sendrec_ack(&t->client.eng, n);
-}
-
-const unsigned char *tls_peek(struct tls *t, size_t *n)
-{
-	return br_ssl_engine_recvapp_buf(&t->client.eng, n);
-}
-
-void tls_ack(struct tls *t, size_t n)
-{
-	br_ssl_engine_recvapp_ack(&t->client.eng, n);
 }
 
 size_t tls_write(struct tls *t, const unsigned char *p, size_t n)
@@ -291,12 +271,13 @@ size_t tls_write(struct tls *t, const unsigned char *p, size_t n)
 
 void tls_close(struct tls *t)
 {
+	br_ssl_engine_context *eng = &t->client.eng;
 	size_t n;
 
 	/* Unread data would leave the engine without a next step. */
-	while (tls_peek(t, &n) != NULL)
-		tls_ack(t, n);
-	br_ssl_engine_close(&t->client.eng);
+	while (br_ssl_engine_recvapp_buf(eng, &n) != NULL)
+		br_ssl_engine_recvapp_ack(eng, n);
+	br_ssl_engine_close(eng);
 }
 
 bool tls_peer_closed(const struct tls *t)

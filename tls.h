@@ -1,7 +1,8 @@
 /* TLS 1.2 by BearSSL 0.6, with a profile narrower than its defaults: ECDHE
  * with AES-GCM or ChaCha20-Poly1305, no SHA-1 and no MD5 anywhere, RSA of 2,048
  * bits or more, a host name that is in the certificate's subjectAltName, no
- * renegotiation. Bytes in, bytes out: the sockets are net's. */
+ * renegotiation. The sockets are net's, which takes records to be sent and
+ * decrypted bytes from BearSSL's engine as bearssl_ssl.h says. */
 #ifndef TLS_H
 #define TLS_H
 
@@ -49,15 +50,8 @@ enum tls_state tls_state(struct tls *t);
  * to be acknowledged or there is output to be sent. */
 size_t tls_feed(struct tls *t, const unsigned char *p, size_t n);
 
-/* Bytes for the network, or NULL; then how many of them were sent; are there
- * any? */
-const unsigned char *tls_output(struct tls *t, size_t *n);
-void tls_sent(struct tls *t, size_t n);
+/* Are there bytes for the network? */
 bool tls_has_output(const struct tls *t);
-
-/* Decrypted bytes, or NULL; then how many of them are done with. */
-const unsigned char *tls_peek(struct tls *t, size_t *n);
-void tls_ack(struct tls *t, size_t n);
 
 /* Encrypt bytes. Returns how many were taken. */
 size_t tls_write(struct tls *t, const unsigned char *p, size_t n);
