@@ -314,5 +314,5 @@ void coverage_live(struct coverage *c, struct moment now)
 	if (covers.gap_ms > 0)
 		log_put(&t, " of %.1f s", seconds(covers.gap_ms));
 	put_down(&t, s, now);
-	log_live("%s", line);
+	log_live(line);
 }

@@ -106,15 +106,13 @@ static bool put(const struct text *line)
 	return begun;
 }
 
-/* All that is said leaves by this. What is formatted may still hold a secret
- * or a control character that somebody forgot. */
-__attribute__((format(printf, 2, 0))) static void
-put_said(struct text *line, const char *format, va_list ap)
+/* All that is said leaves by this. It may still hold a secret or a control
+ * character that somebody forgot. */
+static void put_said(struct text *line, const char *said)
 {
-	char said[LINE], hidden[LINE];
+	char hidden[LINE];
 	struct text t;
 
-	vsnprintf(said, sizeof said, format, ap);
 	text_init(&t, hidden, sizeof hidden);
 	secret_append(secrets, &t, said, strlen(said), false);
 	text_printable(line, t.p, t.n);
@@ -149,16 +147,6 @@ static void put_prefix(struct text *line, enum log_level level)
 	text_str(line, " tstream: ");
 }
 
-static void tell(struct text *line, const char *before, uint64_t n,
-		 const char *behind)
-{
-	if (n == 0)
-		return;
-	text_str(line, before);
-	text_u64(line, n);
-	text_str(line, behind);
-}
-
 static struct kind *kind_of(const char *format)
 {
 	size_t i = 0;
@@ -190,7 +178,7 @@ void log_line(enum log_level level, const char *format, ...)
 {
 	bool all = level == LOG_DEBUG || level == LOG_ASKED;
 	struct kind *k = all ? &unlimited : kind_of(format);
-	char buf[LINE];
+	char buf[LINE], said[LINE];
 	struct text line;
 	va_list ap;
 
@@ -200,11 +188,16 @@ void log_line(enum log_level level, const char *format, ...)
 	text_init(&line, buf, LINE - TOLD);
 	put_prefix(&line, level);
 	va_start(ap, format);
-	put_said(&line, format, ap);
+	vsnprintf(said, sizeof said, format, ap);
 	va_end(ap);
+	put_said(&line, said);
 	line.cap = LINE;
-	tell(&line, " (and ", k->left_out, " more such lines left out)");
-	tell(&line, " (stderr was full: ", lost, " lines left out)");
+	if (k->left_out > 0)
+		log_put(&line, " (and %" PRIu64 " more such lines left out)",
+			k->left_out);
+	if (lost > 0)
+		log_put(&line, " (stderr was full: %" PRIu64 " lines left out)",
+			lost);
 	text_str(&line, "\n");
 	if (!put(&line)) {
 		lost++;
@@ -219,10 +212,8 @@ void log_end(void)
 	uint64_t sum = 0;
 	size_t i;
 
-	for (i = 0; i < KINDS; i++) {
+	for (i = 0; i < KINDS; i++)
 		sum += kinds[i].left_out;
-		kinds[i].left_out = 0;
-	}
 	if (sum > 0)
 		log_line(LOG_ERROR,
 			 "%" PRIu64 " more lines such as those above were left "
@@ -231,13 +222,12 @@ void log_end(void)
 }
 
 /* A line that were wider than the terminal could not be redrawn. */
-void log_live(const char *format, ...)
+void log_live(const char *said)
 {
 	struct winsize size = { 0, 80, 0, 0 };
 	char buf[256];
 	struct text line;
 	size_t room = sizeof buf;
-	va_list ap;
 
 	if (!has_live)
 		return;
@@ -247,8 +237,6 @@ void log_live(const char *format, ...)
 	text_init(&line, buf, sizeof buf);
 	text_str(&line, START);
 	line.cap = room;
-	va_start(ap, format);
-	put_said(&line, format, ap);
-	va_end(ap);
+	put_said(&line, said);
 	live_drawn = put(&line) || live_drawn;
 }

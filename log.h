@@ -44,7 +44,7 @@ void log_stamp(struct text *t, uint64_t unix_ms);
 void log_foreign(struct text *t, const void *p, size_t n);
 
 /* Redraw the live line; does nothing where there is none. */
-__attribute__((format(printf, 1, 2))) void log_live(const char *format, ...);
+void log_live(const char *said);
 
 /* At the program's end: say how many lines were left out and not told of. */
 void log_end(void);
