@@ -210,54 +210,36 @@ static void put_coverage(struct text *t, const struct coverage *c,
 	text_str(t, "]");
 }
 
-void coverage_name(struct coverage *c, const char *file)
+bool coverage_name(struct coverage *c, const char *file)
 {
+	struct stat st;
+
 	file_target(file, c->report);
 	snprintf(c->report_tmp, sizeof c->report_tmp, "%s.tmp", c->report);
+	return stat(file, &st) < 0 ||
+	       (S_ISREG(st.st_mode) && !file_same("/dev/stderr", file));
 }
 
-bool coverage_open(struct coverage *c, const char *file)
+bool coverage_open(const struct coverage *c)
 {
-	struct stat st, err;
-	bool exists = stat(file, &st) == 0;
-	int fd;
+	int fd = open(c->report_tmp, REPLACE, 0666);
 
-	c->direct.fd = -1;
-	if (exists && fstat(STDERR_FILENO, &err) == 0 &&
-	    st.st_dev == err.st_dev && st.st_ino == err.st_ino) {
-		nowait_open(&c->direct, STDERR_FILENO);
-		return true;
-	}
-	if (!exists || S_ISREG(st.st_mode)) {
-		fd = open(c->report_tmp, REPLACE, 0666);
-		return fd >= 0 && close(fd) == 0;
-	}
-	c->direct.kind = NOWAIT_OPEN;
-	c->direct.fd = open(file, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	return c->direct.fd >= 0;
+	return fd >= 0 && close(fd) == 0;
 }
 
 static bool write_all(const struct coverage *c, const char *p, size_t n)
 {
-	const bool replaces = c->direct.fd < 0;
-	struct nowait to = c->direct;
+	int fd = open(c->report_tmp, REPLACE, 0666);
 	bool whole;
 	ssize_t k;
 
-	if (replaces) {
-		to.kind = NOWAIT_FILE;
-		to.fd = open(c->report_tmp, REPLACE, 0666);
-	}
-	if (to.fd < 0)
+	if (fd < 0)
 		return false;
-	for (; n > 0 && (k = nowait_write(&to, p, n)) > 0; p += k)
+	for (; n > 0 && (k = write(fd, p, n)) > 0; p += k)
 		n -= (size_t)k;
-	if (!replaces)
-		return n == 0;
 	/* else a power failure may leave the name with nothing behind it */
-	whole = n == 0 && fsync(to.fd) == 0;
-	return close(to.fd) == 0 && whole &&
-	       rename(c->report_tmp, c->report) == 0;
+	whole = n == 0 && fsync(fd) == 0;
+	return close(fd) == 0 && whole && rename(c->report_tmp, c->report) == 0;
 }
 
 void coverage_write(struct coverage *c, struct moment now)
@@ -277,8 +259,7 @@ void coverage_write(struct coverage *c, struct moment now)
 	errno = EFBIG;
 	c->report_failed = t.full || !write_all(c, t.p, t.n);
 	if (c->report_failed)
-		log_line(LOG_ERROR, "--report: %s%s: %s", c->report,
-			 c->direct.fd < 0 ? ", or FILE.tmp" : "",
+		log_line(LOG_ERROR, "--report: %s, or FILE.tmp: %s", c->report,
 			 strerror(errno));
 }
 

@@ -17,7 +17,6 @@ struct coverage {
 	bool report_failed;
 	char report[PATH_MAX];         /* its file; empty: there is none */
 	char report_tmp[PATH_MAX + 4]; /* written in its place, then renamed */
-	struct nowait direct; /* or to this, where it cannot be replaced */
 	uint64_t last_tweets, last_live; /* for the live line's rate */
 };
 
@@ -31,13 +30,13 @@ void coverage_stats(const struct coverage *c, struct moment now);
 /* What the collection covers and missed, in a few lines for people. */
 void coverage_log(const struct coverage *c, struct moment now);
 
-/* The report goes to this file, wherever links lead. A regular one is always
- * whole: what is new is written beside it, in report_tmp, and renamed. */
-void coverage_name(struct coverage *c, const char *file);
+/* The report goes to this file, wherever links lead. It is always whole: what
+ * is new is written beside it, in report_tmp, and renamed. Returns false if it
+ * is there and no regular file, or that of stderr. */
+bool coverage_name(struct coverage *c, const char *file);
 
-/* Prepare to write it, after coverage_name. Returns false, with errno, if that
- * cannot be done. */
-bool coverage_open(struct coverage *c, const char *file);
+/* Make report_tmp. Returns false, with errno, if that cannot be done. */
+bool coverage_open(const struct coverage *c);
 
 /* Write the report anew, a JSON object. If that fails it is said, and so in
  * report_failed. */

@@ -304,8 +304,10 @@ static void set_up(int argc, char **argv)
 			       : LOG_INFO,
 		 opt.loop.live, &request.secrets);
 	options_notes(&request);
-	if (opt.report_file != NULL)
-		coverage_name(&wheel.coverage, opt.report_file);
+	if (opt.report_file != NULL &&
+	    !coverage_name(&wheel.coverage, opt.report_file))
+		usage_error("--report: %s: not a regular file of its own",
+			    opt.report_file);
 	refuse_same_file();
 	load_keys();
 	/* With the longest time. What a signature takes varies still, so
@@ -328,10 +330,8 @@ static void set_up(int argc, char **argv)
 /* What is not needed any more is given up. */
 static void shut_in(void)
 {
-	const bool replaces =
-	    wheel.coverage.report[0] != '\0' && wheel.coverage.direct.fd < 0;
 	const char *const files[SANDBOX_FILES] = {
-		replaces ? wheel.coverage.report : NULL,
+		opt.report_file != NULL ? wheel.coverage.report : NULL,
 		opt.output_file,
 		opt.notices_file,
 	};
@@ -379,12 +379,8 @@ int main(int argc, char **argv)
 	enum loop_end end;
 
 	set_up(argc, argv);
-	if (opt.report_file != NULL &&
-	    !coverage_open(&wheel.coverage, opt.report_file))
-		cannot_open("--report",
-			    wheel.coverage.direct.fd < 0
-				? wheel.coverage.report_tmp
-				: opt.report_file,
+	if (opt.report_file != NULL && !coverage_open(&wheel.coverage))
+		cannot_open("--report", wheel.coverage.report_tmp,
 			    strerror(errno));
 	loop_signals(opt.output_file != NULL || opt.notices_file != NULL);
 	shut_in();

@@ -1,5 +1,6 @@
-/* The statistics line and the report of the shipped objects, with every counter
- * at argv[1]: does a number lose a digit on its way to the reader? */
+/* The statistics line and the report of the shipped objects, in argv[2], with
+ * every counter at argv[1]: does a number lose a digit on its way to the
+ * reader? */
 #include "../coverage.h"
 #include "../log.h"
 
@@ -12,14 +13,13 @@ int main(int argc, char **argv)
 	static struct file files[2];
 	struct moment now = { 2000, 1795000000000 };
 	struct session_config config = { .tweet_key = "text" };
-	struct coverage r = { .session = &s,
-			      .request = &request,
-			      .files = files,
-			      .report = "stdout",
-			      .direct = { 1, NOWAIT_FILE } };
+	struct coverage r = {
+		.session = &s, .request = &request, .files = files, .report = ""
+	};
 	uint64_t n = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
 
-	if (request_url(&request, "http://counters.example/x") != NULL)
+	if (argc < 3 || !coverage_name(&r, argv[2]) ||
+	    request_url(&request, "http://counters.example/x") != NULL)
 		return 2;
 	log_init(LOG_INFO, false, &request.secrets);
 	session_init(&s, &config, (struct moment){ 1000, 1795000000000 });

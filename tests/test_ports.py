@@ -91,7 +91,7 @@ def test_rooms_by_their_judges(probe, judge):
 
 
 @pytest.mark.parametrize("n", [2**32, 2**64 - 1])
-def test_counters(port, emulator, monkeypatch, n):
+def test_counters(port, emulator, monkeypatch, n, tmp_path):
     run = subprocess.run
 
     def here(words, **how):
@@ -99,7 +99,7 @@ def test_counters(port, emulator, monkeypatch, n):
                    **how)
 
     monkeypatch.setattr(subprocess, "run", here)
-    test_rows.test_M5_counters_are_told_whole(n)
+    test_rows.test_M5_counters_are_told_whole(n, tmp_path)
 
 
 def test_version(port, emulator):
