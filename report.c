@@ -60,26 +60,21 @@ static void log_opened(const struct session *s, const struct request *r,
 
 static void log_bad_line(const struct session *s)
 {
-	static const char malformed[] =
+	static const char bad[] =
 	    "malformed line of %" PRIu64 " bytes, not written: %s at byte "
 	    "%" PRIu64 ": %s";
-	static const char too_long[] =
-	    "a line of %" PRIu64 " bytes is too long, not written: %s...";
 	const struct line *line = &s->line;
 	bool is_long = line->size > LINE_MAX_SIZE;
 
 	/* a web page: that it is one has been told, but for -q */
 	if ((log_shows(LOG_INFO) && s->head.other_type &&
 	     s->stats.tweets + s->stats.notices == 0) ||
-	    log_omits(LOG_ERROR, is_long ? too_long : malformed))
+	    log_omits(LOG_ERROR, bad))
 		return;
-	if (is_long)
-		log_line(LOG_ERROR, too_long, line->size,
-			 shown(line->p, line->n, BAD_MAX));
-	else
-		log_line(LOG_ERROR, malformed, line->size,
-			 json_error_text(line->error), line->offset,
-			 shown(line->p, line->n, BAD_MAX));
+	log_line(LOG_ERROR, bad, line->size,
+		 is_long ? "too long" : json_error_text(line->error),
+		 is_long ? LINE_MAX_SIZE : line->offset,
+		 shown(line->p, line->n, BAD_MAX));
 }
 
 /* What the service says of itself: errors, and once a minute a warning. Most

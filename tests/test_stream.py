@@ -245,7 +245,7 @@ def test_S4_S5_S6_S10_malformed_lines_cost_only_themselves(tstream):
     assert p.stdout == joined(good) + BYE_LINE
     assert stats(p.stderr)["malformed"] == len(bad)
     assert "\x1b" not in p.stderr and "\\x1b[31mred" in p.stderr
-    assert "1048587 bytes is too long" in p.stderr
+    assert "1048587 bytes, not written: too long at byte 1048576: " in p.stderr
     assert "malformed line of 8 bytes, not written: not an object at byte 0: " \
         "not json" in p.stderr
 
