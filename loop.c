@@ -387,15 +387,11 @@ static bool is_over(const struct loop *l)
 
 static void begin(struct loop *l, struct moment now)
 {
-	static const char *const secrets[] = {
-		[AUTH_OAUTH1] = NULL, /* its secrets are never sent */
-		[AUTH_BEARER] = "the token",
-		[AUTH_BASIC] = "the password",
-		[AUTH_NONE] = NULL,
-	};
+	const enum auth auth = l->request->auth;
 
-	if (!l->request->url.tls)
-		l->net.in_clear = secrets[l->request->auth];
+	/* OAuth 1.0a never sends its secrets */
+	l->net.local =
+	    !l->request->url.tls && (auth == AUTH_BEARER || auth == AUTH_BASIC);
 	l->net.fd = -1;
 	l->every = l->config.stats > 0 ? l->config.stats : REPORT;
 	l->next_stats = now.ms + l->every;

@@ -155,11 +155,11 @@ static void next_address(struct net *c, struct moment now)
 	inet_ntop(family, a->ip, ip, sizeof ip);
 	snprintf(c->peer, sizeof c->peer, "%s%s port %u",
 		 c->proxy != NULL ? "by proxy " : "", ip, first_hop(c)->port);
-	if (c->in_clear != NULL && !is_loopback(a)) {
+	if (c->local && !is_loopback(a)) {
 		fail(c, NET_LOCAL,
-		     "%s would go over the network in the clear to %s; "
-		     "use https://",
-		     c->in_clear, ip);
+		     "the credentials would go over the network in the clear "
+		     "to %s; use https://",
+		     ip);
 		return;
 	}
 	c->phase = NET_CONNECTING;

@@ -46,11 +46,10 @@ struct net {
 	const struct proxy *proxy; /* NULL: there is none. Set before. */
 	struct http_head answer;   /* of the proxy */
 	size_t asked;              /* bytes of CONNECT that are sent */
-	const char *in_clear; /* "the token": it goes unencrypted, so to this
-			       * machine alone; NULL: to any. Set before. */
-	uint64_t unix_time;   /* when it was connected; judges certificates */
-	uint64_t deadline;    /* of the look-up or of this address */
-	uint64_t until;       /* of the whole attempt */
+	bool local; /* secrets go in the clear: to this machine. Set before. */
+	uint64_t unix_time; /* when it was connected; judges certificates */
+	uint64_t deadline;  /* of the look-up or of this address */
+	uint64_t until;     /* of the whole attempt */
 	struct resolve resolve;
 	struct address list[ADDRESSES_MAX];
 	size_t count, next;
