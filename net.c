@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RESOLVE_MS 10000 /* for a look-up */
@@ -68,24 +67,22 @@ static const struct http_url *first_hop(const struct net *c)
 	return c->proxy != NULL ? &c->proxy->url : c->url;
 }
 
-static void begin_tls(struct net *c)
+static void begin_tls(struct net *c, struct moment now)
 {
 	unsigned char seed[TLS_SEED];
 
 	c->phase = NET_HANDSHAKE;
 	if (net_random(c, seed, sizeof seed))
-		tls_begin(&c->tls, c->url->host, seed, c->unix_time);
+		tls_begin(&c->tls, c->url->host, seed, now.unix_ms / 1000);
 	explicit_bzero(seed, sizeof seed);
 }
 
 /* Connected: the proxy is asked, TLS begins, or all is ready. */
 static void connected(struct net *c, struct moment now)
 {
-	c->deadline = c->until;
-	c->unix_time = now.unix_ms / 1000;
 	c->phase = c->proxy != NULL ? NET_PROXY : NET_OPEN;
 	if (c->proxy == NULL && c->url->tls)
-		begin_tls(c);
+		begin_tls(c, now);
 }
 
 /* This address is no good. With another one left it is tried at once. */
@@ -200,7 +197,6 @@ void net_open(struct net *c, const struct http_url *url, struct moment now,
 	hop = first_hop(c);
 	c->until = until;
 	c->deadline = now.ms + RESOLVE_MS;
-	c->error[0] = '\0';
 	snprintf(c->peer, sizeof c->peer, "%s",
 		 c->proxy != NULL ? "the proxy" : "");
 	c->asked = 0;
@@ -261,7 +257,7 @@ static void receive(struct net *c)
 }
 
 /* Ask for the tunnel, as far as the socket takes it, and read the answer. */
-static void step_proxy(struct net *c)
+static void step_proxy(struct net *c, struct moment now)
 {
 	size_t left = c->proxy->connect_n - c->asked;
 	const char *rest = c->proxy->connect + c->asked;
@@ -278,7 +274,7 @@ static void step_proxy(struct net *c)
 	answer = proxy_next(c->proxy, &c->answer, c->in, c->n, &why);
 	c->from = c->n;
 	if (answer == PROXY_OPEN)
-		begin_tls(c);
+		begin_tls(c, now);
 	else if (answer != PROXY_MORE)
 		fail(c,
 		     answer == PROXY_REFUSED ? NET_PROXY_REFUSED : NET_NETWORK,
@@ -288,24 +284,17 @@ static void step_proxy(struct net *c)
 static void check_tls(struct net *c)
 {
 	enum tls_state state = tls_state(&c->tls);
-	char date[64] = "";
-	time_t now = (time_t)c->unix_time;
-	struct tm tm;
 
 	if (state == TLS_OPEN)
 		c->phase = NET_OPEN;
 	if (state == TLS_CLOSED)
 		c->phase = NET_ENDED;
-	if (state != TLS_FAILED)
-		return;
-	if (c->tls.error == BR_ERR_X509_EXPIRED && gmtime_r(&now, &tm) != NULL)
-		strftime(date, sizeof date, "; the clock here says %Y-%m-%d",
-			 &tm);
-	fail(c,
-	     tls_error_is_certificate(c->tls.error) ? NET_CERTIFICATE
-						    : NET_NETWORK,
-	     "%s (%s%s; TLS error %d)", tls_error_text(c->tls.error),
-	     c->url->host, date, c->tls.error);
+	if (state == TLS_FAILED)
+		fail(c,
+		     tls_error_is_certificate(c->tls.error) ? NET_CERTIFICATE
+							    : NET_NETWORK,
+		     "%s (%s; TLS error %d)", tls_error_text(c->tls.error),
+		     c->url->host, c->tls.error);
 }
 
 /* Receive once and feed what was received, up to the next decrypted bytes. */
@@ -326,19 +315,18 @@ static void step_open(struct net *c)
 	check_tls(c);
 }
 
-enum net_phase net_step(struct net *c, struct moment now)
+void net_step(struct net *c, struct moment now)
 {
 	if (c->phase == NET_RESOLVING)
 		resolved(c, resolve_read(&c->resolve, c->list, &c->count), now);
 	else if (c->phase == NET_CONNECTING)
 		try_connect(c, now);
 	else if (c->phase == NET_PROXY)
-		step_proxy(c);
+		step_proxy(c, now);
 	if (c->phase == NET_HANDSHAKE && c->from == c->n)
 		send_records(c);
 	if (c->phase == NET_HANDSHAKE || c->phase == NET_OPEN)
 		step_open(c);
-	return c->phase;
 }
 
 static bool wants_to_send(const struct net *c)

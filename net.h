@@ -47,9 +47,8 @@ struct net {
 	struct http_head answer;   /* of the proxy */
 	size_t asked;              /* bytes of CONNECT that are sent */
 	bool local; /* secrets go in the clear: to this machine. Set before. */
-	uint64_t unix_time; /* when it was connected; judges certificates */
-	uint64_t deadline;  /* of the look-up or of this address */
-	uint64_t until;     /* of the whole attempt */
+	uint64_t deadline; /* of the look-up or of this address */
+	uint64_t until;    /* of the whole attempt */
 	struct resolve resolve;
 	struct address list[ADDRESSES_MAX];
 	size_t count, next;
@@ -71,7 +70,7 @@ void net_open(struct net *c, const struct http_url *url, struct moment now,
 	      uint64_t until);
 
 /* Go as far as possible without waiting. */
-enum net_phase net_step(struct net *c, struct moment now);
+void net_step(struct net *c, struct moment now);
 
 /* End in NET_FAILED, for a reason that is here: NET_LOCAL. */
 void net_give_up(struct net *c, const char *why);

@@ -237,6 +237,10 @@ static void put_cause(struct text *t, const struct session *s,
 		log_put(t, ": %s", s->http_error);
 		put_value(t, ": ", s->head.refused);
 	}
+	if (s->cause == CAUSE_DATES) {
+		text_str(t, "; the clock here says ");
+		log_stamp(t, now.unix_ms);
+	}
 	if (s->cause == CAUSE_DISCONNECT)
 		put_disconnect(t, s);
 	if (s->cut > 0)
