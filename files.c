@@ -56,87 +56,33 @@ void file_target(const char *file, char target[PATH_MAX])
 	}
 }
 
-/* A file that is there, or may be: its folder, and its name in there. */
-struct place {
-	struct stat file, folder;
-	char name[PATH_MAX];
-	bool exists;
-};
-
-/* file of NULL is stdout. Returns false if it cannot be a regular one. */
-static bool find(struct place *p, const char *file)
+/* Find the folder of a file, wherever links lead from that, and its name there.
+ * Returns false, with errno, if there is no such folder. */
+static bool find(struct stat *folder, char name[PATH_MAX], const char *file)
 {
 	char path[PATH_MAX], *last;
 
-	memset(p, 0, sizeof *p);
-	p->exists = (file == NULL ? fstat(STDOUT_FILENO, &p->file)
-				  : stat(file, &p->file)) == 0;
-	if (p->exists ? !S_ISREG(p->file.st_mode) : file == NULL)
-		return false;
-	file_target(file == NULL ? "/proc/self/fd/1" : file, path);
+	file_target(file, path);
 	last = last_of(path);
-	snprintf(p->name, sizeof p->name, "%s", last);
+	snprintf(name, PATH_MAX, "%s", last);
 	snprintf(last, sizeof path - (size_t)(last - path), ".");
-	return stat(path, &p->folder) == 0 || p->exists;
-}
-
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+	return stat(path, folder) == 0;
 }
 
 bool file_same(const char *a, const char *b)
 {
-	struct place one, other;
+	struct stat one, other;
+	char name[PATH_MAX], other_name[PATH_MAX];
+	bool exists =
+	    (a == NULL ? fstat(STDOUT_FILENO, &one) : stat(a, &one)) == 0;
 
-	if (!find(&one, a) || !find(&other, b) || one.exists != other.exists)
+	if (exists != (stat(b, &other) == 0) ||
+	    (exists ? !S_ISREG(one.st_mode)
+		    : a == NULL || !find(&one, name, a) ||
+			  !find(&other, other_name, b) ||
+			  strcmp(name, other_name) != 0))
 		return false;
-	return one.exists ? is_same(&one.file, &other.file)
-			  : is_same(&one.folder, &other.folder) &&
-				strcmp(one.name, other.name) == 0;
-}
-
-/* Can strftime make the name of p? Of a conversion's text the length and the
- * kind of characters are known. */
-static bool makes(const char *p, const char *name)
-{
-	bool number, letters;
-	size_t i, most;
-
-	for (; *p != '%'; p++, name++)
-		if (*p != *name || *p == '\0')
-			return *p == *name;
-	p += p[1] == 'E' || p[1] == 'O' ? 2 : 1;
-	if (*p == '%')
-		return *name == '%' && makes(p + 1, name + 1);
-	number = strchr("CdFgGHIjmMRSTuUVwWyY", *p) != NULL;
-	letters = strchr("aAbBhp", *p) != NULL;
-	most = strchr("abhp", *p) != NULL ? 3 : number || letters ? 10 : 40;
-	for (i = 0; i < most && name[i] != '\0'; i++) {
-		if (number && !text_is_digit(name[i]) &&
-		    (i == 0 || strchr("-:", name[i]) == NULL))
-			return false;
-		if (letters && ((name[i] | 32) < 'a' || (name[i] | 32) > 'z'))
-			return false;
-		if (makes(p + 1, name + i + 1))
-			return true;
-	}
-	return false;
-}
-
-bool file_may_become(const char *pattern, const char *file)
-{
-	const char *slash = strrchr(pattern, '/');
-	const char *name = slash == NULL ? pattern : slash + 1;
-	struct place one, other;
-
-	if (!find(&other, file))
-		return false;
-	/* a folder whose name changes may be any */
-	if (memchr(pattern, '%', (size_t)(name - pattern)) == NULL &&
-	    (!find(&one, pattern) || !is_same(&one.folder, &other.folder)))
-		return false;
-	return makes(name, other.name);
+	return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 static const char *why(void)
@@ -188,13 +134,13 @@ static bool is_pattern(const struct file *f)
 
 const char *file_begin(struct file *f, int *fd)
 {
-	struct place p;
+	struct stat folder;
+	char name[PATH_MAX];
 
 	*fd = -1;
-	errno = 0;
 	f->anew = is_pattern(f);
 	if (f->anew)
-		return find(&p, f->name) || errno == 0 ? NULL : why();
+		return find(&folder, name, f->name) ? NULL : why();
 	*fd = open_end(f->name);
 	return *fd < 0 ? why() : NULL;
 }

@@ -29,10 +29,6 @@ void file_target(const char *file, char target[PATH_MAX]);
  * so is a, or NULL for stdout. */
 bool file_same(const char *a, const char *b);
 
-/* Could pattern, of strftime, come to name this file, or that of stdout, which
- * is NULL? */
-bool file_may_become(const char *pattern, const char *file);
-
 /* Prepare to append to f, whose pattern and first name are set. What has no %
  * is opened at once. *fd is what output_init is then to be given. Returns NULL,
  * or why it cannot be. */

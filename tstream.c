@@ -162,49 +162,37 @@ static void name_file(struct file *f, const char *option, const char *pattern)
 		usage_error("%s: %s: %s", option, pattern, why);
 }
 
-struct role {
-	const char *what, *file, *pattern;
-};
-
-/* Are both one file, which -o and -n, the outputs, alone may be? */
-static bool are_one(const struct role *a, const struct role *b, bool outputs)
-{
-	bool same = file_same(a->file, b->file);
-
-	if (same && !outputs)
-		usage_error("%s and %s are the same file", a->what, b->what);
-	if (outputs)
-		return same;
-	if ((a->pattern != NULL && file_may_become(a->pattern, b->file)) ||
-	    (b->pattern != NULL && file_may_become(b->pattern, a->file)))
-		usage_error("%s and %s can come to be the same file", a->what,
-			    b->what);
-	return same;
-}
-
-/* Refuse to write to a file that is another of these as well, or will be once a
- * pattern has its name, before any is opened: the one would destroy what the
- * other holds. Of -o and -n together one output is made. */
+/* Refuse to write to a file that is another of these as well, before any is
+ * opened: the one would destroy what the other holds. Of -o and -n together one
+ * output is made. */
 static void refuse_same_file(void)
 {
 	const struct coverage *c = &wheel.coverage;
 	struct file *out = &wheel.files[0], *notices = &wheel.files[1];
-	const struct role all[] = {
-		{ "stdout", NULL, NULL },
-		{ "-o", out->name, opt.output_file },
-		{ "-n", notices->name, opt.notices_file },
-		{ "--report", c->report, NULL },
-		{ "--report's FILE.tmp", c->report_tmp, NULL },
-		{ "-k", opt.keys_file ? opt.keys_file : "keys.yaml", NULL },
+	const struct {
+		const char *what, *file;
+	} all[] = {
+		{ "stdout", NULL },
+		{ "-o", out->name },
+		{ "-n", notices->name },
+		{ "--report", c->report },
+		{ "--report's FILE.tmp", c->report_tmp },
+		{ "-k", opt.keys_file ? opt.keys_file : "keys.yaml" },
 	};
 	size_t i, j;
 
 	name_file(out, "-o", opt.output_file);
 	name_file(notices, "-n", opt.notices_file);
 	for (i = 1; i < sizeof all / sizeof all[0]; i++)
-		for (j = 0; *all[i].file != '\0' && j < i; j++)
-			if (are_one(&all[j], &all[i], i == 2 && j == 1))
-				notices->pattern = NULL;
+		for (j = 0; j < i; j++) {
+			if (*all[i].file == '\0' ||
+			    !file_same(all[j].file, all[i].file))
+				continue;
+			if (all[i].file != notices->name || j != 1)
+				usage_error("%s and %s are the same file",
+					    all[j].what, all[i].what);
+			notices->pattern = NULL;
+		}
 }
 
 /* With errno as it was left. A full disk is no mistake of the user's: there may

@@ -275,37 +275,6 @@ def test_E8_one_file_in_two_roles(tstream, tmp_path, case):
     assert was == {f.name: f.read_bytes() for f in here.iterdir()}
 
 
-@pytest.mark.parametrize("args, refused", [
-    (["-o", "s%S", "--report", "s28"], True),
-    (["-n", "%F", "--report", "../here/2031-01-02"], True),
-    (["-o", "%F.x", "--report", "report.x"], False),
-    (["-o", "%a.x", "--report", "Sun.x"], True),
-    (["-o", "%b.x", "--report", "report.x"], False),
-    (["-o", "t-%Y.x", "--report", "t-2031-report.x"], False),
-    (["-o", "t-%Ex.x", "--report", "t-01.02.31.x"], True),
-    (["-o", "[%S", "--report", "[17", "-n", "n"], True),
-    (["-o", "r.%M", "--report", "r"], False),
-    (["-o", "%S/r", "--report", "d/r"], True),
-    (["-o", "key%S", "-k", "key5"], True),
-    (["-o", "o", "-n", "s%S", ">", "s28"], True),
-    (["-n", "s%S", ">", "x28"], False),
-])
-def test_E8_a_pattern_that_comes_to_be_another(tstream, tmp_path, args, refused):
-    here = tmp_path / "here"
-    (here / "d").mkdir(parents=True)
-    shutil.copy(tstream.keys_file, here / "key5")
-    words = tstream.command(keys=False) + ([] if "-k" in args else ["-k", "key5"])
-    out = here / args.pop() if ">" in args else here / "out"
-    with Server(scripted(stream(tweets(1)) + BYE)) as server, open(out, "wb") as f:
-        p = subprocess.run([*words, "-u", server.url(), "-c", "1",
-                            *(x for x in args if x != ">")], cwd=here, stdout=f,
-                           env=clean_environment(), stderr=subprocess.PIPE, timeout=20)
-    assert p.returncode == (2 if refused else 0), p.stderr
-    assert (b" the same file" in p.stderr) == refused  # it may be so now
-    if refused:
-        assert {f.name for f in here.iterdir()} == {"d", "key5", out.name}
-
-
 def test_E8_keys_that_are_not_named(tstream, tmp_path):
     """Without -k it is ./keys.yaml that must not be written to."""
     shutil.copy(tstream.keys_file, tmp_path / "keys.yaml")
