@@ -113,18 +113,11 @@ static const char *check_user(const char *p, size_t n)
 		   : "is not a numeric user ID (screen names do not work)";
 }
 
-/* A number such as -122.75. */
+/* Of a number's bytes; check_boxes reads it. */
 static const char *check_degrees(const char *p, size_t n)
 {
-	size_t sign = *p == '-', digits = 0, points = 0, i;
-
-	for (i = sign; i < n; i++) {
-		digits += text_is_digit(p[i]);
-		points += p[i] == '.';
-	}
-	return digits > 0 && points < 2 && sign + digits + points == n && n < 24
-		   ? NULL
-		   : "is not a number of degrees";
+	return strspn(p, "-.0123456789") >= n ? NULL
+					      : "is not a number of degrees";
 }
 
 static char list_text[LISTS][LIST_BYTES];
@@ -172,6 +165,8 @@ static void check_boxes(void)
 		usage_error("-l: four numbers a box: west,south,east,north");
 	for (i = 0; *s != '\0'; i = (i + 1) % 4, s = end + (*end == ',')) {
 		v[i] = strtod(s, &end);
+		if (strcspn(end, ",") > 0)
+			usage_error("-l: `%s' has no number of degrees", s);
 		if (v[i] < (i % 2 ? -90 : -180) || v[i] > (i % 2 ? 90 : 180))
 			usage_error("-l: %g is no %s; the order is "
 				    "west,south,east,north",
