@@ -372,6 +372,7 @@ static enum loop_end give_up(struct loop *l)
 	}
 	file_give_up(&l->files[0]);
 	file_give_up(&l->files[1]);
+	l->coverage.ended = why;
 	lost = out->out.lost + notices->out.lost;
 	log_line(end == LOOP_READER_GONE ? LOG_INFO : LOG_ERROR,
 		 "%s: %s; %" PRIu64 " message%s lost",

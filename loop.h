@@ -6,8 +6,6 @@
 #include "coverage.h"
 #include "report.h"
 
-#include <time.h>
-
 struct loop_config {
 	struct session_config session;
 	uint64_t stats; /* ms between statistics lines; 0: at the end only */

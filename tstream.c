@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,17 +245,13 @@ static void die_by(int number)
 }
 
 /* At the end: the statistics, what was missed, the report. */
-static void conclude(enum loop_end end)
+static void conclude(void)
 {
-	static const char *const ends[] = {
-		[LOOP_OUTPUT] = "the output failed",
-		[LOOP_READER_GONE] = "the reader of stdout went away",
-	};
 	struct coverage *c = &wheel.coverage;
 	struct moment now = loop_now();
 
-	c->ended =
-	    ends[end] != NULL ? ends[end] : cause_text(wheel.session.cause);
+	if (c->ended == NULL)
+		c->ended = cause_text(wheel.session.cause);
 	coverage_stats(c, now);
 	coverage_log(c, now);
 	coverage_write(c, now);
@@ -377,7 +372,7 @@ int main(int argc, char **argv)
 	if (end == LOOP_DONE && wheel.session.stats.connects == 0)
 		log_line(LOG_ERROR, "there was no stream in all that time: %s",
 			 report_why());
-	conclude(end);
+	conclude();
 	loop_refused(&wheel);
 	if (opt.test)
 		tell_test(end);

@@ -467,8 +467,8 @@ def test_E9_E11_report_of_a_failed_output(tstream, tmp_path, how):
             p.communicate()
             assert p.returncode == -signal.SIGPIPE
     r = read_report(path)
-    assert r["ended"] == ("the output failed" if how == "full"
-                          else "the reader of stdout went away")
+    assert r["ended"] == ("No space left on device" if how == "full"
+                          else "the reader has gone away")
     assert how == "reader" or r["lost"] > 0
 
 

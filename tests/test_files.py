@@ -283,7 +283,7 @@ def test_E13_an_hour_changes_while_the_disk_is_full(tstream, left):
     lost = 1 if left else 3
     assert f"small/23: No space left on device; {lost} message" in log
     report = json.loads((tstream.cwd / "report").read_text())
-    assert report["lost"] == lost and report["ended"] == "the output failed"
+    assert report["lost"] == lost and report["ended"] == "No space left on device"
 
 
 @needs_root
