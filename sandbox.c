@@ -241,7 +241,8 @@ static bool limit_calls(const struct sandbox_needs *needs)
 		put_calls(&f, looking_up, LENGTH(looking_up), ALLOW);
 	else
 		put_calls(&f, streaming, LENGTH(streaming), ALLOW);
-	if (needs->write[0] != NULL)
+	if (needs->write[0] != NULL || needs->write[1] != NULL ||
+	    needs->write[2] != NULL)
 		put_calls(&f, writing, LENGTH(writing), ALLOW);
 	for (i = 0; i < LENGTH(rules); i++)
 		if ((rules[i].who & who) != 0)
@@ -301,8 +302,9 @@ static void allow_files(int ruleset, const struct sandbox_needs *needs,
 
 	for (i = 0; needs->names && i < LENGTH(names); i++)
 		allow_path(ruleset, names[i], READ_FILE);
-	for (i = 0; i < SANDBOX_FILES && needs->write[i] != NULL; i++)
-		allow_write(ruleset, needs->write[i], known);
+	for (i = 0; i < SANDBOX_FILES; i++)
+		if (needs->write[i] != NULL)
+			allow_write(ruleset, needs->write[i], known);
 }
 
 /* Returns Landlock's version, which says how many rights it knows: to files, of

@@ -313,22 +313,15 @@ static void set_up(int argc, char **argv)
 /* What is not needed any more is given up. */
 static void shut_in(void)
 {
-	const char *const files[SANDBOX_FILES] = {
-		opt.report_file != NULL ? wheel.coverage.report : NULL,
-		opt.output_file,
-		opt.notices_file,
-	};
-	struct sandbox_needs needs = {
+	const struct sandbox_needs needs = {
 		.port = wheel.net.proxy != NULL ? opt.proxy.url.port
 						: request.url.port,
+		.write = { opt.report_file != NULL ? wheel.coverage.report
+						   : NULL,
+			   opt.output_file, opt.notices_file },
 	};
-	struct sandbox s;
-	size_t i, n = 0;
+	const struct sandbox s = sandbox_enter(&needs);
 
-	for (i = 0; i < SANDBOX_FILES; i++)
-		if (files[i] != NULL)
-			needs.write[n++] = files[i];
-	s = sandbox_enter(&needs);
 	if (!s.calls)
 		log_line(LOG_INFO, "system calls cannot be limited here");
 	if (s.landlock < 4)
