@@ -426,29 +426,19 @@ static uint64_t number(const struct row *r, const char *s)
 
 static void take(const struct row *r, char *value)
 {
-	switch (r->kind) {
-	case FLAG:
+	/* an empty one says that there is to be no proxy */
+	if (r->kind == WORD && *value == '\0' && r->to.word != &args.proxy)
+		usage_error("--%s: the value is empty", r->name);
+	if (r->kind == FLAG)
 		*r->to.flag = true;
-		break;
-	case WORD:
-		/* an empty one says that there is to be no proxy */
-		if (*value == '\0' && r->to.word != &args.proxy)
-			usage_error("--%s: the value is empty", r->name);
+	else if (r->kind == WORD)
 		*r->to.word = value;
-		break;
-	case LIST:
+	else if (r->kind == LIST)
 		add_list(r->to.list, value);
-		break;
-	case COUNT:
-	case TIME:
-	case TIME_OR_NEVER:
-	case SIZE:
-		*r->to.number = number(r, value);
-		break;
-	case CALL:
+	else if (r->kind == CALL)
 		r->to.call(value);
-		break;
-	}
+	else
+		*r->to.number = number(r, value);
 }
 
 /* The option that getopt_long speaks of, or NULL. */
