@@ -317,17 +317,15 @@ static void wait_for(struct loop *l, struct pollfd p[3], struct moment now)
 
 void loop_refused(struct loop *l)
 {
-	int call = sandbox_refused();
+	const int calls[] = { sandbox_refused(), l->net.resolve.refused };
+	int i;
 
-	if (call >= 0)
-		log_line(LOG_ERROR,
-			 "system call %d was refused: please report this",
-			 call);
-	if (l->net.resolve.refused >= 0)
-		log_line(LOG_ERROR,
-			 "system call %d was refused to a look-up: please "
-			 "report this",
-			 l->net.resolve.refused);
+	for (i = 0; i < 2; i++)
+		if (calls[i] >= 0)
+			log_line(LOG_ERROR,
+				 "system call %d was refused%s: please report "
+				 "this",
+				 calls[i], i == 0 ? "" : " to a look-up");
 	l->net.resolve.refused = -1;
 }
 

@@ -361,7 +361,6 @@ int main(int argc, char **argv)
 	loop_signals(opt.output_file != NULL || opt.notices_file != NULL);
 	shut_in();
 	end = loop_run(&wheel);
-	loop_refused(&wheel);
 	if (end == LOOP_DONE && wheel.session.stats.connects == 0)
 		log_line(LOG_ERROR, "there was no stream in all that time: %s",
 			 report_why());
