@@ -233,6 +233,8 @@ static void put_cause(struct text *t, const struct session *s,
 			s->patience / 1000, net_phase_text(n->phase));
 	else
 		text_str(t, cause_text(s->cause));
+	if (s->verdict == BACKOFF_COMPLETE)
+		log_put(t, " %s", net_phase_text(n->phase));
 	if (s->cause == CAUSE_PROTOCOL) {
 		log_put(t, ": %s", s->http_error);
 		put_value(t, ": ", s->head.refused);
@@ -260,24 +262,6 @@ const char *report_why(void)
 	return last_why;
 }
 
-/* The end of the run itself tells less than a failure before it. */
-static void keep_why(const char *why, const struct session *s,
-		     const struct net *n)
-{
-	bool over = s->verdict == BACKOFF_COMPLETE;
-	struct text t;
-
-	if (over && last_why[0] != '\0')
-		return;
-	text_init(&t, last_why, sizeof last_why);
-	if (s->cause == CAUSE_STATUS)
-		log_put(&t, "HTTP status %d", s->head.status);
-	else
-		text_str(&t, why);
-	if (over)
-		log_put(&t, " %s", net_phase_text(n->phase));
-}
-
 /* An attempt is over: why, what the server said, what is done now. */
 static void log_ended(const struct session *s, const struct request *r,
 		      const struct net *n, struct moment now)
@@ -287,7 +271,9 @@ static void log_ended(const struct session *s, const struct request *r,
 
 	text_init(&t, why, sizeof why);
 	put_cause(&t, s, r, n, now);
-	keep_why(why, s, n);
+	/* the end of the run itself tells less than a failure before it */
+	if (s->verdict != BACKOFF_COMPLETE || last_why[0] == '\0')
+		memcpy(last_why, why, sizeof why);
 	if (n->phase == NET_FAILED && n->tls.error != 0)
 		log_line(LOG_DEBUG,
 			 "TLS 1.2 was offered with ECDHE and AES-GCM or "

@@ -15,8 +15,8 @@ void report_event(enum session_event e, const struct session *s,
 		  const struct request *r, const struct net *n,
 		  struct moment now);
 
-/* Why the last connection ended or was not had, of a refusal the status alone;
- * at the end of a run that had none, what was waited for. */
+/* Why the last connection ended or was not had; at the end of a run that had
+ * none, what was waited for. */
 const char *report_why(void);
 
 #endif

@@ -798,8 +798,9 @@ def test_test(tstream):
     assert (p.returncode, p.stdout) == (0, b"works: 7 tweets in 10 s\n")
     with Server(scripted(response(b"401 no"))) as server:
         p = tstream("--test", "-u", server.url())
-    assert (p.returncode, p.stdout) == (
-        1, b"does not work: HTTP status 401\n")
+    assert p.returncode == 1
+    assert p.stdout == (b"does not work: HTTP status 401 - check the four "
+                        b"credentials and the clock\n")
 
 
 def holding(c, request):
