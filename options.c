@@ -289,7 +289,7 @@ static void set_tweet_key(char *s)
 }
 
 /* How the value of an option is taken. */
-enum kind { FLAG, WORD, LIST, COUNT, TIME, TIME_OR_NEVER, SIZE, CALL };
+enum kind { COUNT, TIME, TIME_OR_NEVER, SIZE, FLAG, WORD, LIST, CALL };
 
 /* All there is to know about an option. getopt_long's arrays and --help are
  * made from this; manual and completions are tested against --help all. */
@@ -429,16 +429,16 @@ static void take(const struct row *r, char *value)
 	/* an empty one says that there is to be no proxy */
 	if (r->kind == WORD && *value == '\0' && r->to.word != &args.proxy)
 		usage_error("--%s: the value is empty", r->name);
-	if (r->kind == FLAG)
+	if (r->kind <= SIZE)
+		*r->to.number = number(r, value);
+	else if (r->kind == FLAG)
 		*r->to.flag = true;
 	else if (r->kind == WORD)
 		*r->to.word = value;
 	else if (r->kind == LIST)
 		add_list(r->to.list, value);
-	else if (r->kind == CALL)
-		r->to.call(value);
 	else
-		*r->to.number = number(r, value);
+		r->to.call(value);
 }
 
 /* The option that getopt_long speaks of, or NULL. */
