@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #define LATE (64u << 10) /* bytes held for a reader that is late */
 #define PATIENCE 5       /* ms that it is given */
 #define SAID 60000u      /* ms between two pauses that are told of */
+#define BLINK 1000u      /* ms: a shorter sleep is none */
 
 static bool reopens; /* SIGHUP opens files anew, else stops */
 static volatile sig_atomic_t stop_signal, stop_count, stats_wanted, anew_wanted;
@@ -221,9 +224,10 @@ static void read_on(struct loop *l, struct moment now)
 		if (!l->paused && l->net.phase != NET_IDLE &&
 		    now.ms >= l->next_read)
 			step_net(l, now);
+		l->session.came = l->net.came;
 		pump(l, now);
-	} while (!l->paused && l->net.from < l->net.n &&
-		 l->net.progress != before);
+	} while (!l->paused && l->net.phase != NET_HANDSHAKE &&
+		 l->net.from < l->net.n && l->net.progress != before);
 }
 
 /* What has come is read before a timer is judged: we may have been stopped. */
@@ -350,15 +354,32 @@ static void tell(struct loop *l, struct moment now)
 	l->next_live = now.ms + 1000;
 }
 
-/* The end before all is written: what is lost is counted and said. */
-static enum loop_end give_up(struct loop *l)
+/* Write what is held for one output where the other has failed; a signal gives
+ * that up. */
+static void write_out(struct loop *l, struct file *f)
 {
-	const struct file *out = &l->files[0], *notices = &l->files[1];
-	const struct file *f =
+	struct pollfd p = poll_output(&f->out);
+	sigset_t none;
+
+	sigemptyset(&none);
+	while (f->out.held > 0 && f->out.error == 0 && stop_count == 0) {
+		if (ppoll(&p, 1, NULL, &none) > 0)
+			flush(f, &p);
+		tell(l, loop_now());
+	}
+}
+
+/* The end before all is written: what is lost is counted and said. */
+static enum loop_end give_up(struct loop *l, struct moment now)
+{
+	struct file *out = &l->files[0], *notices = &l->files[1];
+	struct file *f =
 	    out->out.error == 0 && notices->out.error != 0 ? notices : out;
 	const char *why = strerror(f->out.error);
 	enum loop_end end = LOOP_OUTPUT;
+	char more[48] = "";
 	uint64_t lost;
+	int unread;
 
 	if (f->out.error == 0) {
 		end = LOOP_ABANDONED;
@@ -367,15 +388,21 @@ static enum loop_end give_up(struct loop *l)
 		   (f->out.error == EPIPE || f->out.error == ECONNRESET)) {
 		end = LOOP_READER_GONE;
 		why = "the reader has gone away";
+		if (ioctl(f->out.to.fd, FIONREAD, &unread) == 0 && unread > 0)
+			snprintf(more, sizeof more,
+				 ", and %d bytes of others unread", unread);
 	}
+	session_cut(&l->session, now);
+	if (end == LOOP_OUTPUT)
+		write_out(l, f == out ? notices : out);
 	file_give_up(&l->files[0]);
 	file_give_up(&l->files[1]);
 	l->coverage.ended = why;
 	lost = out->out.lost + notices->out.lost;
 	log_line(end == LOOP_READER_GONE ? LOG_INFO : LOG_ERROR,
-		 "%s: %s; %" PRIu64 " message%s lost",
+		 "%s: %s; %" PRIu64 " message%s lost%s",
 		 f->pattern == NULL ? "stdout" : f->name, why, lost,
-		 lost == 1 ? " is" : "s are");
+		 lost == 1 ? " is" : "s are", more);
 	return end;
 }
 
@@ -417,6 +444,15 @@ static void heed_signals(struct loop *l)
 	session_end(&l->session, CAUSE_STOPPED);
 }
 
+/* How long the system slept since the turn before. */
+static void note_sleep(struct loop *l, struct moment now)
+{
+	uint64_t all = now.ms - clock_ms(CLOCK_MONOTONIC);
+
+	l->net.slept = all > l->slept + BLINK ? all - l->slept : 0;
+	l->slept = all;
+}
+
 enum loop_end loop_run(struct loop *l)
 {
 	struct pollfd p[3] = { { -1, 0, 0 }, { -1, 0, 0 }, { -1, 0, 0 } };
@@ -424,6 +460,7 @@ enum loop_end loop_run(struct loop *l)
 	uint64_t before;
 
 	begin(l, now);
+	note_sleep(l, now);
 	for (;;) {
 		heed_signals(l);
 		before = l->net.progress;
@@ -433,7 +470,7 @@ enum loop_end loop_run(struct loop *l)
 		be_patient(l, l->net.progress != before, now);
 		if (l->files[0].out.error != 0 || l->files[1].out.error != 0 ||
 		    (stop_count > 1 && !is_over(l)))
-			return give_up(l);
+			return give_up(l, now);
 		if (l->paused && !is_full(l))
 			continue;
 		if (is_over(l))
@@ -441,6 +478,7 @@ enum loop_end loop_run(struct loop *l)
 		caught_up(l);
 		wait_for(l, p, now);
 		now = loop_now();
+		note_sleep(l, now);
 		tell(l, now);
 	}
 	return l->session.verdict == BACKOFF_FATAL ? LOOP_FATAL : LOOP_DONE;

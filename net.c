@@ -12,6 +12,9 @@
 
 #define RESOLVE_MS 10000 /* for a look-up */
 #define CONNECT_MS 10000 /* for an address, or its share of what is left */
+#define PIECE                                                                  \
+	1024 /* bytes of a handshake that are taken at once: each              \
+	      * certificate takes milliseconds */
 
 const char *net_phase_text(enum net_phase p)
 {
@@ -21,7 +24,7 @@ const char *net_phase_text(enum net_phase p)
 		[NET_CONNECTING] = "while connecting",
 		[NET_PROXY] = "while the proxy's answer was awaited",
 		[NET_HANDSHAKE] = "in the TLS handshake",
-		[NET_OPEN] = "while connected",
+		[NET_OPEN] = "while the server's answer was awaited",
 		[NET_ENDED] = "after the server's last byte",
 		[NET_FAILED] = "after a failure",
 	};
@@ -238,10 +241,24 @@ static void send_records(struct net *c)
 	}
 }
 
-static void receive(struct net *c)
+/* tcp(7), TCP_INFO: it may be long ago, if this process or the system was
+ * stopped; the kernel's clock stands still while the system sleeps. */
+static uint64_t last_came(const struct net *c, struct moment now)
+{
+	struct tcp_info info = { .tcpi_last_data_recv = 0 };
+	socklen_t size = sizeof info;
+	uint64_t ago;
+
+	getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &size);
+	ago = c->slept + info.tcpi_last_data_recv;
+	return ago < now.ms ? now.ms - ago : 0;
+}
+
+static void receive(struct net *c, struct moment now)
 {
 	ssize_t k = recv(c->fd, c->in, NET_BUFFER, 0);
 
+	c->came = last_came(c, now);
 	c->from = 0;
 	c->n = k > 0 ? (size_t)k : 0;
 	if (k == 0 && c->phase <= NET_HANDSHAKE)
@@ -267,7 +284,7 @@ static void step_proxy(struct net *c, struct moment now)
 	ssize_t k = left > 0 ? send(c->fd, rest, left, MSG_NOSIGNAL) : 0;
 
 	c->asked += k > 0 ? (size_t)k : 0;
-	receive(c);
+	receive(c, now);
 	if (c->phase != NET_PROXY)
 		return;
 	text_init(&why, said, sizeof said);
@@ -298,17 +315,20 @@ static void check_tls(struct net *c)
 }
 
 /* Receive once and feed what was received, up to the next decrypted bytes. */
-static void step_open(struct net *c)
+static void step_open(struct net *c, struct moment now)
 {
 	size_t n;
 
 	if (net_peek(c, &n) != NULL)
 		return;
 	if (c->from == c->n)
-		receive(c);
+		receive(c, now);
 	if (!c->url->tls || c->phase >= NET_ENDED)
 		return;
-	n = tls_feed(&c->tls, c->in + c->from, c->n - c->from);
+	n = c->n - c->from;
+	if (c->phase == NET_HANDSHAKE && n > PIECE)
+		n = PIECE;
+	n = tls_feed(&c->tls, c->in + c->from, n);
 	c->from += n;
 	c->progress += n;
 	send_records(c);
@@ -326,7 +346,7 @@ void net_step(struct net *c, struct moment now)
 	if (c->phase == NET_HANDSHAKE && c->from == c->n)
 		send_records(c);
 	if (c->phase == NET_HANDSHAKE || c->phase == NET_OPEN)
-		step_open(c);
+		step_open(c, now);
 }
 
 static bool wants_to_send(const struct net *c)
@@ -359,6 +379,8 @@ struct pollfd net_poll(const struct net *c)
 
 uint64_t net_deadline(const struct net *c)
 {
+	if (c->phase == NET_HANDSHAKE && c->from < c->n && !wants_to_send(c))
+		return 0; /* there is more to take */
 	return c->phase == NET_RESOLVING || c->phase == NET_CONNECTING
 		   ? c->deadline
 		   : UINT64_MAX;

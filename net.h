@@ -59,6 +59,8 @@ struct net {
 	bool cannot_send;  /* a write failed; what comes is still read */
 	bool blocked;      /* without TLS: the socket took no more */
 	size_t from, n;    /* received bytes not yet fed to TLS */
+	uint64_t came;     /* when the newest byte of in came to this machine */
+	uint64_t slept;    /* ms before this step. Set by the caller. */
 	uint64_t progress; /* bytes that went on, either way, so far */
 	unsigned char in[NET_BUFFER + NET_SLACK];
 	struct tls tls; /* anchors set by the caller, once */

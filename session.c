@@ -150,9 +150,13 @@ static enum backoff_event judge(const struct session *s, struct moment now)
  * stream may have ended long ago. */
 static void begin_gap(struct session *s, struct moment now)
 {
-	bool bound = s->behind_since != 0 && s->behind_since < s->last_byte;
-	uint64_t start = bound ? s->behind_since : s->last_byte;
+	bool bound = s->behind_since != 0;
+	uint64_t start = s->last_byte;
 
+	if (s->in_gap || s->phase != SESSION_BODY)
+		return;
+	if (bound && s->behind_since < start)
+		start = s->behind_since;
 	s->in_gap = true;
 	s->gap = (struct session_gap){
 		.start = start,
@@ -160,6 +164,21 @@ static void begin_gap(struct session *s, struct moment now)
 		.cause = s->cause,
 		.upper_bound = bound,
 	};
+}
+
+/* The run ends: what the server may have sent since a pause that is not long
+ * over is missed. */
+static void miss_rest(struct session *s, struct moment now)
+{
+	if (s->behind_since != 0 &&
+	    (s->pause_end > now.ms || now.ms - s->pause_end < LEVEL))
+		begin_gap(s, now);
+}
+
+void session_cut(struct session *s, struct moment now)
+{
+	session_end(s, CAUSE_STOPPED);
+	miss_rest(s, now);
 }
 
 static void add_gap(struct session_coverage *c, const struct session_gap *gap)
@@ -244,9 +263,10 @@ static enum session_event finish(struct session *s, struct moment now)
 			    (s->resume_refused && s->phase != SESSION_BODY);
 	s->verdict = judge(s, now);
 	s->wait = next_wait(s, now);
-	if (s->phase == SESSION_BODY && !s->in_gap &&
-	    s->verdict != BACKOFF_COMPLETE)
+	if (s->verdict != BACKOFF_COMPLETE)
 		begin_gap(s, now);
+	else if (s->cause != CAUSE_DISCONNECT)
+		miss_rest(s, now);
 	over = s->verdict == BACKOFF_FATAL || s->verdict == BACKOFF_COMPLETE;
 	if (over)
 		end_gap(s, now);
@@ -284,9 +304,8 @@ void session_connected(struct session *s, struct moment now)
 void session_pause(struct session *s, bool paused, struct moment now)
 {
 	s->due = paused ? UINT64_MAX : plus(now, s->config.stall);
-	if (!paused)
-		s->pause_end = now.ms;
-	else if (s->behind_since == 0)
+	s->pause_end = paused ? UINT64_MAX : now.ms;
+	if (paused && s->behind_since == 0)
 		s->behind_since = now.ms;
 }
 
@@ -464,11 +483,12 @@ static enum session_event read_stream(struct session *s, struct moment now,
 {
 	enum lines_event e;
 
-	s->last_byte = now.ms;
+	s->last_byte = larger(s->last_byte, s->came != 0 ? s->came : now.ms);
 	s->due = plus(now, s->config.stall);
 	if (now.ms - s->pause_end >= LEVEL)
 		s->behind_since = 0;
 	if (s->in_gap) {
+		now.ms = s->last_byte;
 		end_gap(s, now);
 		*n = 0;
 		return SESSION_RESUMED;

@@ -97,10 +97,12 @@ struct session {
 	uint64_t started, started_unix_ms, until; /* the whole run */
 	uint64_t due;      /* when this phase has lasted too long, or is over */
 	uint64_t patience; /* ms that it had at first */
-	uint64_t last_byte;    /* of a body */
+	uint64_t came;     /* when the newest byte of what is taken next came to
+			    * this     machine: the caller's to set; 0: now */
+	uint64_t last_byte;    /* of a body, when it came */
 	uint64_t behind_since; /* a pause since which the server may be ahead of
 				* us; 0: it is not */
-	uint64_t pause_end;    /* of the last one */
+	uint64_t pause_end;    /* of the last one; none yet: UINT64_MAX */
 	bool in_gap, ending;
 	bool was_reset;      /* the last end was a wait for a limit's reset */
 	bool resume_refused; /* the next request does not ask */
@@ -159,6 +161,9 @@ void session_end(struct session *s, enum cause cause);
 /* Output makes us wait, or no longer does: that time is no stall. What comes
  * in the first seconds after it may have been sent long before. */
 void session_pause(struct session *s, bool paused, struct moment now);
+
+/* The run ends now, whatever was still to be read: a pause makes that a gap. */
+void session_cut(struct session *s, struct moment now);
 
 /* What the run covers so far, or did. */
 struct session_coverage session_covers(const struct session *s,

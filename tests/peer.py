@@ -34,8 +34,9 @@ DAY = datetime.timedelta(days=1)
 
 
 def make_key(kind="ec"):
-    if kind == "ec":
-        return ec.generate_private_key(ec.SECP256R1())
+    if kind in ("ec", "p521"):
+        return ec.generate_private_key(ec.SECP256R1() if kind == "ec"
+                                       else ec.SECP521R1())
     return rsa.generate_private_key(public_exponent=65537, key_size=kind)
 
 

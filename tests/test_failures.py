@@ -570,6 +570,23 @@ def test_T11_certificate_with_many_names(tstream, authority):
                                          p.stderr)
 
 
+def test_T11_a_chain_that_takes_seconds(tstream, tmp_path):
+    """A signal is heeded between two of its 250 certificates."""
+    makers = [peer.Authority(tmp_path, str(i), peer.make_key("p521"))
+              for i in range(251)]
+    chain = [maker._build(x.name, x.key, (-1, 30), ca=True, digest=hashes.SHA512())
+             for x, maker in zip(makers, makers[1:])]
+    pem = makers[0].server(kind="p521", digest=hashes.SHA512(), chain=chain[:-1])
+    with Server(scripted(b""), peer.tls_context(pem)) as server:
+        p = tstream.start("-u", server.url())
+        wait_until(lambda: server.accepted)
+        time.sleep(0.3)
+        p.terminate()
+        _, err = p.communicate(timeout=30)
+    assert p.returncode == -signal.SIGTERM
+    assert b"stopped in the TLS handshake" in err, err
+
+
 X509 = ROOT / "build/bearssl/test/x509"
 
 

@@ -296,6 +296,25 @@ def test_E12_fifo_without_a_reader(tstream, tmp_path):
 
 # Readers that go away, disks that are full -----------------------------------------
 
+@pytest.mark.parametrize("patient", [True, False])
+def test_E9_one_output_fails_beside_a_slow_one(tstream, patient):
+    """What is held for the other is written all the same, but for a signal."""
+    messages = tweets(3000, 1000)
+    lines = messages + [b'{"delete":1}']
+    with Server(scripted(stream(lines))) as server:
+        run = Run(tstream, server.url(), "-n", "/dev/full", stdout=subprocess.PIPE)
+        wait_until(lambda: run.held() and stats(run.err)["notices"])
+        got = run.p.stdout.read(1)
+        if patient:
+            got += run.p.stdout.read()
+            assert run.p.wait(10) == 3 and got == joined(messages)
+        else:
+            assert run.ends(signal.SIGTERM) == 3
+    lost = int(re.search(r"/dev/full: No space left on device; (\d+) message",
+                         run.err)[1])
+    assert lost == 1 if patient else lost > 1000
+
+
 @pytest.mark.parametrize("notices", [None, "file", "fifo"])
 def test_E9_reader_goes_away(tstream, tmp_path, notices):
     """Counted, told, reported; then death by SIGPIPE."""
@@ -327,6 +346,8 @@ def test_E9_reader_goes_away(tstream, tmp_path, notices):
                          "are lost", run.err)[1])
     if notices == "file":
         assert path.read_bytes() == joined(deletes)
+    unread = re.search(r"lost, and (\d+) bytes of others unread", run.err)
+    assert int(unread[1]) >= len(messages[0])
     # a line of which a part is out is lost too: one for each output
     assert held // (size + 10) <= lost <= held // (len(messages[0]) + 1) + 2
     assert run.err.index("gone away") < run.err.rindex(" stats ")
