@@ -348,12 +348,14 @@ build/tstream@.service: tstream@.service FORCE
 	@sed 's:@PREFIX@:$(PREFIX):' $< >$@
 
 install: tstream build/tstream@.service
+	@case '$(PREFIX)' in *[[:space:]]*) echo "PREFIX has a blank" >&2; exit 1; esac
 	@set -e; for f in $(INSTALLED); do \
 		mode=$${f%%:*}; f=$${f#*:}; to='$(DESTDIR)'$${f#*:}; \
 		echo "  INSTALL $$to"; install -D -m $$mode "$${f%%:*}" "$$to"; done
 
 uninstall:
 	@for f in $(INSTALLED); do rm -fv '$(DESTDIR)'"$${f##*:}"; done
+	@rmdir '$(DESTDIR)$(PREFIX)/share/doc/tstream' 2>/dev/null || true
 
 # What is committed, under the version's name.
 VERSION = $(shell sed -n 's/^#define TSTREAM_VERSION "\(.*\)"/\1/p' request.h)

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #define TOLD 5 /* gaps that are told of to people */
-#define REPLACE (O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW)
 
 static double seconds(uint64_t ms)
 {
@@ -27,6 +26,11 @@ static bool knows_withheld(const struct session *s)
 	return !s->config.v2 && strcmp(s->config.tweet_key, "text") == 0;
 }
 
+static double until_next(const struct session *s, struct moment now)
+{
+	return seconds(s->due > now.ms ? s->due - now.ms : 0);
+}
+
 /* Why there is no stream, and when the next attempt is. */
 static void put_down(struct text *t, const struct session *s, struct moment now)
 {
@@ -40,7 +44,7 @@ static void put_down(struct text *t, const struct session *s, struct moment now)
 		log_put(t, "; %s", cause_text(s->cause));
 	if (s->phase == SESSION_WAIT)
 		log_put(t, "; the next attempt is in %.1f s)",
-			seconds(s->due > now.ms ? s->due - now.ms : 0));
+			until_next(s, now));
 	else
 		log_put(t, "; an attempt is being made)");
 }
@@ -187,12 +191,13 @@ static void put_coverage(struct text *t, const struct coverage *c,
 {
 	struct session_coverage covers = session_covers(c->session, now);
 	const struct session_gap *g = covers.longest;
+	uint64_t end = c->session->started + covers.run;
 	uint64_t n = covers.gaps < SESSION_GAPS ? covers.gaps : SESSION_GAPS;
 
 	text_str(t, ",\"start\":\"");
 	log_stamp(t, c->session->started_unix_ms);
 	text_str(t, "\",\"end\":\"");
-	log_stamp(t, now.unix_ms);
+	log_stamp(t, now.unix_ms - (now.ms - end));
 	text_str(t, "\"");
 	put_figures(t, c, &covers, true);
 	text_str(t, ",\"longest_gaps\":[");
@@ -215,20 +220,31 @@ bool coverage_name(struct coverage *c, const char *file)
 
 	file_target(file, c->report);
 	snprintf(c->report_tmp, sizeof c->report_tmp, "%s.tmp", c->report);
-	return stat(file, &st) < 0 ||
-	       (S_ISREG(st.st_mode) && !file_same("/dev/stderr", file));
+	c->report_mode = 0666;
+	if (stat(file, &st) < 0)
+		return true;
+	c->report_mode = st.st_mode & 0777;
+	return S_ISREG(st.st_mode) && !file_same("/dev/stderr", file);
+}
+
+/* Whatever somebody may have put there does not stay. */
+static int open_tmp(const struct coverage *c)
+{
+	unlink(c->report_tmp);
+	return open(c->report_tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+		    c->report_mode);
 }
 
 bool coverage_open(const struct coverage *c)
 {
-	int fd = open(c->report_tmp, REPLACE, 0666);
+	int fd = open_tmp(c);
 
 	return fd >= 0 && close(fd) == 0;
 }
 
 static bool write_all(const struct coverage *c, const char *p, size_t n)
 {
-	int fd = open(c->report_tmp, REPLACE, 0666);
+	int fd = open_tmp(c);
 	bool whole;
 	ssize_t k;
 
@@ -282,6 +298,8 @@ void coverage_live(struct coverage *c, struct moment now)
 	text_init(&t, line, sizeof line);
 	log_put(&t, "%" PRIu64 " tweets, %.1f/s", s->stats.tweets,
 		ms > 0 ? (double)more * 1000 / (double)ms : 0);
+	if (s->phase == SESSION_WAIT && s->cause != CAUSE_NONE)
+		log_put(&t, ", next attempt in %.1f s", until_next(s, now));
 	if (knows_withheld(s))
 		log_put(&t, ", %" PRIu64 " withheld", s->withheld.sum);
 	text_str(&t, ", ");

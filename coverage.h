@@ -16,6 +16,7 @@ struct coverage {
 	const char *ended;        /* how the run ended, NULL while it lasts */
 	bool report_failed;
 	char report[PATH_MAX];         /* its file; empty: there is none */
+	mode_t report_mode;            /* as it had before, or 0666 */
 	char report_tmp[PATH_MAX + 4]; /* written in its place, then renamed */
 	uint64_t last_tweets, last_live; /* for the live line's rate */
 };

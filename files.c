@@ -56,32 +56,35 @@ void file_target(const char *file, char target[PATH_MAX])
 	}
 }
 
-/* Find the folder of a file, wherever links lead from that, and its name there.
- * Returns false, with errno, if there is no such folder. */
-static bool find(struct stat *folder, char name[PATH_MAX], const char *file)
+/* The folder of a file, wherever links lead from that, and its name there. */
+static void split(const char *file, char folder[PATH_MAX], char name[PATH_MAX])
 {
-	char path[PATH_MAX], *last;
+	char *last;
 
-	file_target(file, path);
-	last = last_of(path);
+	file_target(file, folder);
+	last = last_of(folder);
 	snprintf(name, PATH_MAX, "%s", last);
-	snprintf(last, sizeof path - (size_t)(last - path), ".");
-	return stat(path, folder) == 0;
+	snprintf(last, PATH_MAX - (size_t)(last - folder), ".");
 }
 
 bool file_same(const char *a, const char *b)
 {
+	char folder[PATH_MAX], name[PATH_MAX];
+	char other_folder[PATH_MAX], other_name[PATH_MAX];
 	struct stat one, other;
-	char name[PATH_MAX], other_name[PATH_MAX];
 	bool exists =
 	    (a == NULL ? fstat(STDOUT_FILENO, &one) : stat(a, &one)) == 0;
 
-	if (exists != (stat(b, &other) == 0) ||
-	    (exists ? !S_ISREG(one.st_mode)
-		    : a == NULL || !find(&one, name, a) ||
-			  !find(&other, other_name, b) ||
-			  strcmp(name, other_name) != 0))
+	if (exists != (stat(b, &other) == 0) || (!exists && a == NULL) ||
+	    (exists && !S_ISREG(one.st_mode)))
 		return false;
+	if (!exists) {
+		split(a, folder, name);
+		split(b, other_folder, other_name);
+		if (strcmp(name, other_name) != 0 || stat(folder, &one) < 0 ||
+		    stat(other_folder, &other) < 0)
+			return false;
+	}
 	return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
@@ -134,13 +137,18 @@ static bool is_pattern(const struct file *f)
 
 const char *file_begin(struct file *f, int *fd)
 {
-	struct stat folder;
-	char name[PATH_MAX];
+	char folder[PATH_MAX], name[PATH_MAX];
 
 	*fd = -1;
 	f->anew = is_pattern(f);
-	if (f->anew)
-		return find(&folder, name, f->name) ? NULL : why();
+	if (f->anew) { /* its first message makes it */
+		split(f->name, folder, name);
+		return access(f->name, W_OK) == 0 ||
+			       (errno == ENOENT &&
+				access(folder, W_OK | X_OK) == 0)
+			   ? NULL
+			   : why();
+	}
 	*fd = open_end(f->name);
 	return *fd < 0 ? why() : NULL;
 }

@@ -30,8 +30,8 @@ void file_target(const char *file, char target[PATH_MAX]);
 bool file_same(const char *a, const char *b);
 
 /* Prepare to append to f, whose pattern and first name are set. What has no %
- * is opened at once. *fd is what output_init is then to be given. Returns NULL,
- * or why it cannot be. */
+ * is opened at once, else only whether it can be is looked at. *fd is what
+ * output_init is then to be given. Returns NULL, or why it cannot be. */
 const char *file_begin(struct file *f, int *fd);
 
 /* As output_line; before, the file of this moment is opened, once the lines

@@ -35,8 +35,7 @@ static struct kind kinds[KINDS], unlimited;
 static char rest[LINE]; /* of a line that stderr took a part of */
 static size_t rest_n;
 
-/* Does JOURNAL_STREAM, "device:inode", name stderr? */
-static bool is_journal(void)
+bool log_is_journal(void)
 {
 	const char *s = getenv("JOURNAL_STREAM");
 	char own[64];
@@ -54,7 +53,7 @@ void log_init(enum log_level level, bool live, const struct secrets *hide)
 	shown = level;
 	secrets = hide;
 	nowait_open(&err, STDERR_FILENO);
-	in_journal = is_journal();
+	in_journal = log_is_journal();
 	has_live = live && !in_journal;
 }
 

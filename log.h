@@ -15,6 +15,10 @@ enum log_level { LOG_ERROR, LOG_ASKED, LOG_INFO, LOG_DEBUG };
  * be redrawn in place. To be called before anything is written. */
 void log_init(enum log_level level, bool live, const struct secrets *secrets);
 
+/* Does the journal read stderr? JOURNAL_STREAM, "device:inode", says which it
+ * reads (systemd.exec(5)). */
+bool log_is_journal(void);
+
 /* Is a line of this level shown? */
 bool log_shows(enum log_level level);
 
@@ -25,10 +29,9 @@ bool log_shows(enum log_level level);
 bool log_omits(enum log_level level, const char *format);
 
 /* Write one line, formatted as by printf, with an LF behind it and before it
- * the time and the program's name or, in the journal (systemd.exec(5),
- * JOURNAL_STREAM), the level. It is cut at 2,000 bytes. Lines of one format are
- * of one kind; those of LOG_DEBUG, and of LOG_ASKED, which the user asks for,
- * are all written. */
+ * the time and the program's name or, in the journal, the level. It is cut at
+ * 2,000 bytes. Lines of one format are of one kind; those of LOG_DEBUG, and of
+ * LOG_ASKED, which the user asks for, are all written. */
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level,
 						    const char *format, ...);
 

@@ -80,10 +80,10 @@ void usage_error(const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(said, sizeof said, format, ap);
 	va_end(ap);
-	fputs("tstream: ", stderr);
 	for (p = said; *p != '\0'; p += n + (p[n] == '\n')) {
 		n = strcspn(p, "\n");
-		fprintf(stderr, "%s\n", shown(p, n));
+		fprintf(stderr, "%s%s%s\n", log_is_journal() ? "<3>" : "",
+			p == said ? "tstream: " : "", shown(p, n));
 	}
 	exit(EXIT_USAGE);
 }
@@ -198,7 +198,8 @@ static void add_param(char *s)
 	size_t n = strcspn(s, "=");
 
 	if (n == 0 || s[n] == '\0' || !text_is_plain(s, strlen(s)))
-		usage_error("-p: `%s' is not NAME=VALUE, in UTF-8", s);
+		usage_error("-p: `%.*s' is not NAME=VALUE, in UTF-8", (int)n,
+			    s);
 	s[n] = '\0';
 	check_name("-p", s);
 	if (!request_param(request, s, s + n + 1))
@@ -221,7 +222,8 @@ static void add_header(char *s)
 
 	if (n == 0 || s[n] == '\0' || !text_is_plain(s, strlen(s)) ||
 	    strcspn(s, " ()<>@,;\\\"/[]?={}") < n)
-		usage_error("-H: `%s' is not Name: value", s);
+		usage_error("-H: `%.*s' is not Name: value",
+			    (int)strcspn(s, " :"), s);
 	for (i = 0; i < sizeof ours / sizeof ours[0]; i++)
 		if (text_is_word(s, n, ours[i]))
 			usage_error("-H: %s is set by tstream", ours[i]);
@@ -446,7 +448,7 @@ static const struct row *find_row(int c)
 {
 	const struct row *r;
 
-	if (c >= LONG_OPTION)
+	if (c >= LONG_OPTION && c - LONG_OPTION < (int)ROWS)
 		return &rows[c - LONG_OPTION];
 	for (r = rows; r < rows + ROWS; r++)
 		if (c != 0 && r->letter == c)
@@ -499,8 +501,8 @@ static void read_arguments(int argc, char **argv)
 	if (args.version)
 		print_version();
 	if (optind < argc)
-		usage_error("`%s' is not an option; try tstream --help",
-			    argv[optind]);
+		usage_error("`%.*s' is not an option; try tstream --help",
+			    (int)strcspn(argv[optind], "=:@"), argv[optind]);
 	if (set.quiet && set.verbose)
 		usage_error("-q and -v: what should be logged?");
 	check_boxes();
@@ -743,7 +745,8 @@ void options_dry_run(const struct options *o, struct request *r)
 	       (unsigned long long)o->loop.session.duration / 1000,
 	       (unsigned long long)o->loop.session.count);
 	printf("checked: credentials are there; certificates of %s\n",
-	       o->ca_file != NULL ? o->ca_file : "SSL_CERT_FILE or the binary");
-	printf("not checked: whether the server accepts any of it; nothing was "
-	       "sent\n");
+	       o->ca_file != NULL ? shown(o->ca_file, strlen(o->ca_file))
+				  : "SSL_CERT_FILE or the binary");
+	printf("not checked: files to be written; whether the server accepts "
+	       "any of it; nothing was sent\n");
 }

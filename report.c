@@ -233,8 +233,13 @@ static void put_cause(struct text *t, const struct session *s,
 			s->patience / 1000, net_phase_text(n->phase));
 	else
 		text_str(t, cause_text(s->cause));
-	if (s->verdict == BACKOFF_COMPLETE)
-		log_put(t, " %s", net_phase_text(n->phase));
+	if (s->verdict == BACKOFF_COMPLETE && s->stats.connects == 0) {
+		log_put(t, " %s",
+			s->head.status > 0 ? "after "
+					   : net_phase_text(n->phase));
+		if (s->head.status > 0)
+			put_status(t, s, r, now);
+	}
 	if (s->cause == CAUSE_PROTOCOL) {
 		log_put(t, ": %s", s->http_error);
 		put_value(t, ": ", s->head.refused);
@@ -281,7 +286,8 @@ static void log_ended(const struct session *s, const struct request *r,
 			 "authorities are trusted",
 			 n->tls.handshake, n->tls.nanchors);
 	if (s->verdict == BACKOFF_COMPLETE)
-		log_line(LOG_DEBUG, "done: %s", why);
+		log_line(s->cause == CAUSE_DISCONNECT ? LOG_INFO : LOG_DEBUG,
+			 "done: %s", why);
 	else if (s->verdict == BACKOFF_FATAL)
 		log_line(LOG_ERROR, "%s: %s", r->url.host, why);
 	else

@@ -150,13 +150,14 @@ static void harden(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-static void name_file(struct file *f, const char *option, const char *pattern)
+/* The name that a pattern has now. */
+static void name_file(const char *option, const char *pattern,
+		      char name[PATH_MAX])
 {
 	const char *why = NULL;
 
-	f->pattern = pattern;
 	if (pattern != NULL)
-		why = file_name(pattern, loop_now(), f->name);
+		why = file_name(pattern, loop_now(), name);
 	if (why != NULL)
 		usage_error("%s: %s: %s", option, pattern, why);
 }
@@ -180,8 +181,10 @@ static void refuse_same_file(void)
 	};
 	size_t i, j;
 
-	name_file(out, "-o", opt.output_file);
-	name_file(notices, "-n", opt.notices_file);
+	out->pattern = opt.output_file;
+	notices->pattern = opt.notices_file;
+	name_file("-o", opt.output_file, out->name);
+	name_file("-n", opt.notices_file, notices->name);
 	for (i = 1; i < sizeof all / sizeof all[0]; i++)
 		for (j = 0; j < i; j++) {
 			if (*all[i].file == '\0' ||
@@ -259,6 +262,7 @@ static void conclude(void)
 
 static void set_up(int argc, char **argv)
 {
+	char report[PATH_MAX];
 	struct stat out;
 	sigset_t early;
 
@@ -287,10 +291,10 @@ static void set_up(int argc, char **argv)
 			       : LOG_INFO,
 		 opt.loop.live, &request.secrets);
 	options_notes(&request);
-	if (opt.report_file != NULL &&
-	    !coverage_name(&wheel.coverage, opt.report_file))
+	name_file("--report", opt.report_file, report);
+	if (opt.report_file != NULL && !coverage_name(&wheel.coverage, report))
 		usage_error("--report: %s: not a regular file of its own",
-			    opt.report_file);
+			    report);
 	refuse_same_file();
 	load_keys();
 	/* With the longest time. What a signature takes varies still, so
@@ -339,6 +343,10 @@ static void tell_test(enum loop_end end)
 
 	if (end == LOOP_FATAL || s->stats.connects == 0) {
 		printf("does not work: %s\n", report_why());
+	} else if (s->stats.tweets + (request.get ? s->stats.notices : 0) ==
+		   0) {
+		printf("connected, but no tweets came in %llu s: %s\n",
+		       (unsigned long long)seconds, report_why());
 	} else {
 		printf("works: %llu tweets",
 		       (unsigned long long)s->stats.tweets);

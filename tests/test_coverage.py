@@ -19,6 +19,7 @@ import pytest
 
 from conftest import clean_environment, stats
 from peer import HEAD, Connection, Server, chunk, response, scripted
+from test_files import Clock
 
 TWEET = b'{"id":1,"text":"x"}'
 KEEPALIVE = chunk(b"\r\n")
@@ -234,6 +235,38 @@ def test_D8_gap_behind_a_slow_reader(tstream, tmp_path, reader_stops):
         assert gap["seconds"] < 2
 
 
+@pytest.mark.parametrize("end", ["signal", "two signals", "no reader", "time"])
+def test_D8_the_run_ends_in_a_pause(tstream, tmp_path, end):
+    """What the server sends meanwhile is not read: it was missed."""
+    def flood(c, request):
+        c.send(HEAD)
+        while True:
+            c.send(line(b'{"text":"%s"}' % (b"x" * 30000)))
+
+    report = tmp_path / "report"
+    with Server(scripted(flood)) as server:
+        p = tstream.start("-u", server.url(), "--buffer", "1M", "--report",
+                          report, *["-d", "3"] * (end == "time"))
+        while b"pauses" not in p.stderr.readline():
+            pass
+        paused = time.monotonic()
+        time.sleep(2)
+        if end == "no reader":
+            p.stdout.close()
+            p.stdout = None
+        for _ in range(2 if end == "two signals" else end == "signal"):
+            p.terminate()
+            time.sleep(0.3)
+        if end in ("signal", "time"):
+            time.sleep(1)
+        p.communicate(timeout=10)
+        lasted = time.monotonic() - paused
+    r = read_report(report)
+    gap, = r["longest_gaps"]
+    assert gap["upper_bound"] and 2 < gap["seconds"] < lasted + SLACK
+    assert r["covered_s"] < r["run_s"] - 2
+
+
 def test_E2_stopped_for_longer_than_the_stall(tstream):
     """What came in the meantime is read first; nothing is lost, no reconnect."""
     last = threading.Event()
@@ -256,6 +289,37 @@ def test_E2_stopped_for_longer_than_the_stall(tstream):
         out, err = p.communicate(timeout=20)
         assert server.accepted == 1, err.decode()
     assert b"{" + out == b"".join(b'{"text":%d}\n' % i for i in range(40))
+
+
+@pytest.mark.parametrize("how", ["stopped", "asleep"])
+def test_E2_bytes_that_wait_while_nothing_runs(tstream, how):
+    """Their time is when they came, not when they are read: the gap begins
+    before the end that is noticed last."""
+    sent, stopped = threading.Event(), threading.Event()
+
+    def send(c, request):
+        c.send(HEAD + line())
+        stopped.wait()
+        c.send(line() + END)
+        sent.set()
+
+    with Server(scripted(send, HEAD + line())) as server:
+        clock = Clock(tstream.cwd)
+        p = clock.start(tstream, "-u", server.url(), "-c", "3", "--report", "r")
+        assert p.stdout.read(1) == b"{"
+        p.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, p.pid, os.WSTOPPED | os.WNOWAIT)
+        stopped.set()
+        sent.wait()
+        if how == "asleep":
+            clock.suspend(3600)
+        else:
+            time.sleep(3)
+        p.send_signal(signal.SIGCONT)
+        p.communicate(timeout=20)
+    gap, = read_report(tstream.cwd / "r")["longest_gaps"]
+    want = 3600 if how == "asleep" else 3
+    assert want - SLACK < gap["seconds"] < want + 2 and not gap["upper_bound"]
 
 
 # The statistics ---------------------------------------------------------------
@@ -446,7 +510,51 @@ def test_report_says_what_was_asked_for(tstream):
 def test_report_that_cannot_be_written_names_the_file(tstream, tmp_path):
     (tmp_path / "r.tmp").mkdir()
     p = tstream("-u", "http://127.0.0.1:1/", "--report", tmp_path / "r")
-    assert p.returncode == 2 and "r.tmp: Is a directory" in p.stderr
+    assert p.returncode == 2 and "r.tmp: File exists" in p.stderr
+
+
+def test_report_beside_what_somebody_put_there(tstream, tmp_path):
+    """A FIFO under the name that the report is made with holds nothing up."""
+    path, other = tmp_path / "r", tmp_path / "r.tmp"
+    with Server(scripted(HEAD + line())) as server:
+        p = tstream.start("-u", server.url(), "--report", path, "-o", "out")
+        eventually(lambda: (tmp_path / "out").stat().st_size)
+        os.mkfifo(other)
+        first = path.stat().st_ino
+        p.send_signal(signal.SIGUSR1)
+        eventually(lambda: path.stat().st_ino != first)
+        os.mkfifo(other)
+        p.terminate()
+        assert p.wait(10) == -signal.SIGTERM
+    assert read_report(path)["ended"] == "stopped" and not other.exists()
+
+
+def test_report_keeps_its_mode_and_may_have_the_time_in_its_name(tstream, tmp_path):
+    path = tmp_path / "r"
+    path.write_text("{}")
+    path.chmod(0o600)
+    with Server(scripted(HEAD + line())) as server:
+        for name in ("r", "r-%Y%m%d%%"):
+            tstream("-u", server.url(), "-c", "1", "--report", name)
+        p = tstream("-u", server.url(), "-c", "1", "--report", "r%")
+    assert path.stat().st_mode & 0o777 == 0o600
+    dated, = tmp_path.glob("r-2*")
+    assert re.fullmatch(r"r-20\d{6}%", dated.name)
+    assert read_report(dated)["tweets"] == read_report(path)["tweets"] == 1
+    assert p.returncode == 2 and "strftime does not know" in p.stderr
+
+
+def test_report_ends_with_the_run_not_with_its_reader(tstream, tmp_path):
+    """A reader that takes the rest later makes the run no longer."""
+    big = line(b'{"text":"%s"}' % (b"x" * 60000))
+    with Server(scripted(HEAD + 100 * big)) as server:
+        p = tstream.start("-u", server.url(), "-c", "100", "--report", "r")
+        time.sleep(3)
+        p.communicate(timeout=20)
+    r = read_report(tmp_path / "r")
+    begin, end = (datetime.datetime.fromisoformat(r[x][:-1])
+                  for x in ("start", "end"))
+    assert abs((end - begin).total_seconds() - r["run_s"]) <= 1 and r["run_s"] < 2
 
 
 @pytest.mark.parametrize("how", ["reader", "full"])
@@ -543,9 +651,10 @@ def test_live_line_only_beside_a_file(tstream, tmp_path, to_file):
              and "tweets, " in x]
     assert bool(drawn) == to_file
     if to_file:
-        assert re.search(r"1 tweets, [0-9.]+/s, 3 withheld, 0:00:0[123] of "
+        assert re.search(r"1 tweets, [0-9.]+/s.*, 3 withheld, 0:00:0[123] of "
                          r"0:00:03, 1 gap of [0-9.]+ s \(", drawn[-1]), drawn
         assert "HTTP status 503; the next attempt is in" in drawn[-1]
+        assert re.search(r"/s, next attempt in \d+\.\d s, 3 withheld", drawn[-1])
 
 
 # How an end is read ---------------------------------------------------------------

@@ -340,7 +340,10 @@ def test_install_and_uninstall(tmp_path):
     assert "ExecStart=/usr/bin/tstream " in unit.read_text()
     assert os.access(tmp_path / "usr/bin/tstream", os.X_OK)
     make("uninstall")
-    assert files() == []
+    assert files() == [] and not (tmp_path / "usr/share/doc/tstream").exists()
+    p = subprocess.run(["make", "-s", "install", f"DESTDIR={tmp_path}", "PREFIX=/my opt"],
+                       cwd=ROOT, capture_output=True, text=True)
+    assert p.returncode != 0 and "PREFIX has a blank" in p.stderr and files() == []
 
 
 def test_version_names_what_is_inside():

@@ -156,6 +156,29 @@ def test_a_pattern_is_strftime_in_utc(tstream):
     assert (tstream.cwd / made[0]).read_bytes() == joined(tweets(1)) + BYE_LINE
 
 
+@needs_root
+@pytest.mark.parametrize("name, why", [
+    ("closed/%F", "Permission denied"), ("open/own%y", "Permission denied"),
+    ("none/%F", "No such file"), ("x" * 250 + "%F", "Filename too long")])
+def test_a_pattern_that_cannot_be_opened_is_told_at_the_start(tstream, name, why):
+    for folder in ("open", "closed"):
+        (tstream.cwd / folder).mkdir(mode=0o777 if folder == "open" else 0o755)
+    (tstream.cwd / "open").chmod(0o777)
+    own = tstream.cwd / time.strftime("open/own%y", time.gmtime())
+    own.write_text("")
+    own.chmod(0o644)
+    tstream.cwd.chmod(0o755)
+    words = [*tstream.binary, "--auth", "none", "-u", "http://127.0.0.1:1/", "-o"]
+    p = subprocess.run([*words, name], cwd=tstream.cwd, capture_output=True,
+                       text=True, user=65534, group=65534, extra_groups=[], timeout=20)
+    assert p.returncode == 2 and f"-o: {name}: {why}" in p.stderr, p.stderr
+    if name.startswith("open"):
+        p = subprocess.run([*words, "open/%F", "-d", "1"], cwd=tstream.cwd,
+                           capture_output=True, user=65534, group=65534,
+                           extra_groups=[], timeout=20)
+        assert p.returncode == 1, "it has begun"
+
+
 @pytest.mark.parametrize("option", ["-o", "-n"])
 @pytest.mark.parametrize("name, says", [
     ("a%", "%"), ("%Q", "%"), ("%5d", "%"), ("%-d", "%"), ("%E", "%"),
@@ -659,7 +682,7 @@ def test_E8_output_and_notices_in_one_file(tstream, names):
 @pytest.mark.parametrize("args", [
     ["-o", "a", "--report", "new"], ["-n", "b", "--report", "new"],
     ["-o", "c", "--report", "d/new"], ["-o", "new.tmp", "--report", "new"],
-    ["-o", "%%", "--report", "%"], ["-o", "keys.yaml"],
+    ["-o", "%%", "--report", "%%"], ["-o", "keys.yaml"],
     ["-o", "/proc/self/fd/1"], ["-o", "out"]])
 def test_E8_files_that_are_not_there_yet(tstream, args):
     """Refused where links lead to the same file, though it is not there."""

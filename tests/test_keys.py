@@ -53,6 +53,16 @@ def sent(tstream, tmp_path):
     return run
 
 
+def test_an_empty_variable_is_none(tstream):
+    """As containers have them: the file of before is used."""
+    (tstream.cwd / "keys.yaml").write_text(peer.keys_text())
+    (tstream.cwd / "keys.yaml").chmod(0o600)
+    with Server(scripted(stream(tweets(1)))) as server:
+        p = tstream("-u", server.url(), "-c", "1", keys=False,
+                    env={"CONSUMER_KEY": "", "BEARER_TOKEN": ""})
+    assert p.returncode == 0 and "BEARER_TOKEN" not in p.stderr, p.stderr
+
+
 # Each is one thing to YAML too.
 @pytest.mark.parametrize("text", [
     "user: reader\npassword: 'it''s open'\n",

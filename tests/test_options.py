@@ -277,7 +277,7 @@ def test_test_says_what_does_not_work(tstream):
      "the response breaks the protocol: a Content-Encoding nobody asked for: gzip"),
     (b"SSH-2.0-x\r\n", "the response breaks the protocol: not an HTTP/1.0 or "
      "HTTP/1.1 response"),
-    (lambda c, r: c.wait_closed(), "the time is over while connected"),
+    (lambda c, r: c.wait_closed(), "the time is over while the server's answer was awaited"),
 ])
 def test_test_says_why(tstream, script, says):
     with Server(scripted(script)) as server:
@@ -286,6 +286,45 @@ def test_test_says_why(tstream, script, says):
         assert p.stdout.decode() == f"does not work: {says}\n"
         p = tstream("-q", "-d", "2", "-u", server.url(), timeout=40)
         assert p.returncode == 1 and says in p.stderr
+
+
+@pytest.mark.parametrize("script, says", [
+    (HEAD + chunk(b"Exceeded connection limit for user\r\n"), "too many connections"),
+    (HEAD + chunk(b'{"disconnect":{"code":7}}\r\n'), "a disconnect message came, "
+     "code 7 (the same credentials connected elsewhere)"),
+    (lambda c, r: (c.send(HEAD), c.wait_closed()), "the time is over")])
+def test_test_says_why_nothing_came(tstream, script, says):
+    with Server(scripted(script)) as server:
+        p = tstream("--test", "-d", "2", "-u", server.url())
+    assert (p.returncode, p.stdout.decode()) == (
+        0, f"connected, but no tweets came in 2 s: {says}\n")
+
+
+def test_test_has_the_status_of_a_body_without_end(tstream):
+    refusal = b"HTTP/1.1 403 Forbidden\r\n\r\nnot you"
+    with Server(scripted(lambda c, r: (c.send(refusal), c.wait_closed()))) as server:
+        p = tstream("--test", "-d", "1", "-u", server.url())
+    assert p.returncode == 1 and p.stdout == (
+        b"does not work: the time is over after HTTP status 403: not you\n")
+
+
+@pytest.mark.parametrize("args, says", [
+    (["https://me:hunter2@x/"], "`https' is not an option"),
+    (["-H", "Authorization Bearer hunter2"], "-H: `Authorization' is not Name: value"),
+    (["-H", "Cookie: hunter2\r"], "-H: `Cookie' is not Name: value"),
+    (["-p", "hunter=hunter2\r"], "-p: `hunter' is not NAME=VALUE"),
+    ([b"-\xc3\xa9"], "there is no option -"), ([b"-\xff"], "there is no option -")])
+def test_refused_words_are_named_without_what_they_may_hold(args, says):
+    p = subprocess.run([BINARY, *args], capture_output=True, text=True, env=ENV)
+    assert p.returncode == 2 and says in p.stderr and "hunter2" not in p.stderr
+
+
+def test_names_of_files_are_printable(tstream, authority, tmp_path):
+    name = tmp_path / "x\033[31m.pem"
+    name.write_bytes(authority.file.read_bytes())
+    p = tstream("--dry-run", "--auth", "none", "--cafile", name)
+    assert p.returncode == 0
+    assert b"x\\x1b[31m.pem" in p.stdout and b"\033" not in p.stdout
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["--dry-run"],

@@ -494,6 +494,15 @@ CODES = {1: "shuts down", 2: "too many streams", 3: "control stream",
          10: "internal fault", 11: "internal fault", 12: "shed load"}
 
 
+def test_what_ends_the_program_is_told(tstream):
+    """Also a disconnect that is no failure."""
+    line = b'{"disconnect":{"code":9,"reason":"done with it"}}\r\n'
+    with Server(scripted(HEAD + chunk(line))) as server:
+        p = tstream("-u", server.url())
+    assert p.returncode == 0
+    assert "code 9 (all that was asked for was delivered): done with it" in p.stderr
+
+
 @pytest.mark.parametrize("code", [*CODES, 0, 13, 2**64 - 1])
 def test_disconnect_meaning_and_reason(tstream, code):
     line = b'{"disconnect":{"code":%d,"stream_name":"s","reason":"b\xc3\xa4d luck"}}'
@@ -581,12 +590,11 @@ def test_N10_at_v_heads_are_shown_whole(tstream):
     assert p.stderr.count("< X-") >= 100
 
 
-def journal(tstream, server, name, fd):
+def journal(tstream, name, fd, *args):
     """Run with a JOURNAL_STREAM that is made of fstat(2) of the pipe."""
     st = os.fstat(fd)
     env = {"JOURNAL_STREAM": name.format(st.st_dev, st.st_ino)}
-    return tstream.start("-u", server.url(), "-v", env=env, stderr=fd,
-                         stdout=subprocess.DEVNULL)
+    return tstream.start(*args, env=env, stderr=fd, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize("name, is_journal", [
@@ -596,7 +604,7 @@ def test_journal_priorities(tstream, name, is_journal):
     """systemd.exec(5) JOURNAL_STREAM, sd-daemon(3) prefixes."""
     r, w = os.pipe()
     with Server(scripted(stream([b"x"]) + BYE)) as server:
-        p = journal(tstream, server, name, w)
+        p = journal(tstream, name, w, "-u", server.url(), "-v")
         os.close(w)
         with os.fdopen(r) as f:
             lines = f.read().splitlines()
@@ -609,6 +617,16 @@ def test_journal_priorities(tstream, name, is_journal):
     assert [x[:3] for x in lines if "malformed line of" in x] == ["<3>"]
     assert all(x[:3] == "<7>" for x in lines if x[3:5] in ("> ", "< "))
     assert not any("tstream: " in x for x in lines)
+
+
+def test_journal_priority_of_usage_errors(tstream):
+    r, w = os.pipe()
+    p = journal(tstream, "{}:{}", w, "--nonsense")
+    os.close(w)
+    with os.fdopen(r) as f:
+        assert f.read() == ("<3>tstream: there is no option --nonsense; try "
+                            "tstream --help\n")
+    assert p.wait(30) == 2
 
 
 def test_long_lines_end_in_one_lf(tstream):
