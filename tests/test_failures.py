@@ -1086,10 +1086,9 @@ def test_M2_P2_process_1_leaves_no_zombie(tstream):
         child = int(children.read_text())
         of_child = pathlib.Path(f"/proc/{child}/task/{child}/children")
         supervisor, = of_child.read_text().split()  # of look-ups, which wait
-        stat = pathlib.Path(f"/proc/{supervisor}/stat").read_text()
-        assert ") S " in stat
-        assert not pathlib.Path(f"/proc/{supervisor}/task/{supervisor}/"
-                                "children").read_text()
+        of_supervisor = pathlib.Path(f"/proc/{supervisor}/task/{supervisor}/children")
+        wait_until(lambda: not of_supervisor.read_text())
+        assert ") S " in pathlib.Path(f"/proc/{supervisor}/stat").read_text()
         os.kill(child, signal.SIGTERM)
         _, err = p.communicate(timeout=10)
     assert b"stats" in err
