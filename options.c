@@ -1,6 +1,5 @@
 #include "options.h"
 
-#include "keys.h"
 #include "log.h"
 #include "roots.h"
 

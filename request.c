@@ -84,51 +84,39 @@ static void put_head(const struct request *r, struct text *t)
 	}
 }
 
-void request_oauth1(struct request *r, const char *consumer_key,
-		    const char *consumer_secret, const char *token,
-		    const char *token_secret)
+static void hide(struct request *r, enum secret which, const char *value)
 {
-	struct text t;
-
-	r->auth = AUTH_OAUTH1;
-	text_init(&t, r->oauth.consumer_key, sizeof r->oauth.consumer_key);
-	text_str(&t, consumer_key);
-	secret_set(&r->secrets, SECRET_CONSUMER_KEY, t.p, t.n);
-	text_init(&t, r->oauth.token, sizeof r->oauth.token);
-	text_str(&t, token);
-	secret_set(&r->secrets, SECRET_TOKEN, t.p, t.n);
-	oauth1_key(&r->oauth, consumer_secret, token_secret);
+	secret_set(&r->secrets, which, value, strlen(value));
 }
 
-void request_bearer(struct request *r, const char *token)
-{
-	struct text t;
-
-	r->auth = AUTH_BEARER;
-	text_init(&t, r->authorization, sizeof r->authorization);
-	text_str(&t, "Bearer ");
-	text_str(&t, token);
-	secret_set(&r->secrets, SECRET_TOKEN, token, strlen(token));
-}
-
-void request_basic(struct request *r, const char *user, const char *password)
+void request_keys(struct request *r, const struct keys *k)
 {
 	char pair[2 * KEY_SIZE];
-	struct text t;
-	size_t from;
+	struct text t, both;
 
-	r->auth = AUTH_BASIC;
-	text_init(&t, pair, sizeof pair);
-	text_str(&t, user);
-	text_str(&t, ":");
-	text_str(&t, password);
 	text_init(&t, r->authorization, sizeof r->authorization);
-	text_str(&t, "Basic ");
-	from = t.n;
-	text_base64(&t, pair, strlen(pair));
-	secret_set(&r->secrets, SECRET_BASIC, t.p + from, t.n - from);
-	secret_set(&r->secrets, SECRET_PASSWORD, password, strlen(password));
-	explicit_bzero(pair, sizeof pair);
+	text_init(&both, pair, sizeof pair);
+	if (r->auth == AUTH_OAUTH1) {
+		memcpy(r->oauth.consumer_key, k->value[KEY_CONSUMER], KEY_SIZE);
+		memcpy(r->oauth.token, k->value[KEY_TOKEN], KEY_SIZE);
+		oauth1_key(&r->oauth, k->value[KEY_CONSUMER_SECRET],
+			   k->value[KEY_TOKEN_SECRET]);
+		hide(r, SECRET_CONSUMER_KEY, k->value[KEY_CONSUMER]);
+		hide(r, SECRET_TOKEN, k->value[KEY_TOKEN]);
+	} else if (r->auth == AUTH_BEARER) {
+		text_str(&t, "Bearer ");
+		text_str(&t, k->value[KEY_BEARER]);
+		hide(r, SECRET_TOKEN, k->value[KEY_BEARER]);
+	} else if (r->auth == AUTH_BASIC) {
+		text_str(&both, k->value[KEY_USER]);
+		text_str(&both, ":");
+		text_str(&both, k->value[KEY_PASSWORD]);
+		text_str(&t, "Basic ");
+		text_base64(&t, pair, both.n);
+		hide(r, SECRET_BASIC, strchr(t.p, ' ') + 1);
+		hide(r, SECRET_PASSWORD, k->value[KEY_PASSWORD]);
+		explicit_bzero(pair, sizeof pair);
+	}
 }
 
 /* The Authorization header, and for OAuth the base string. */

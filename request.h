@@ -4,7 +4,7 @@
 #define REQUEST_H
 
 #include "http.h"
-#include "oauth1.h"
+#include "keys.h"
 #include "secret.h"
 
 #define TSTREAM_VERSION "1.0.0"
@@ -44,14 +44,9 @@ bool request_param(struct request *r, const char *name, const char *value);
  * that name; NULL: no parameter has it. Both strings are the caller's. */
 void request_replace(struct request *r, const char *name, const char *value);
 
-/* Take the credentials of AUTH_OAUTH1, AUTH_BEARER or AUTH_BASIC (RFC 5849; RFC
- * 6750, 2.1; RFC 7617, 2): strings of less than KEY_SIZE bytes, which stay the
- * caller's to wipe. */
-void request_oauth1(struct request *r, const char *consumer_key,
-		    const char *consumer_secret, const char *token,
-		    const char *token_secret);
-void request_bearer(struct request *r, const char *token);
-void request_basic(struct request *r, const char *user, const char *password);
+/* Take the credentials that auth needs (RFC 5849; RFC 6750, 2.1; RFC 7617, 2),
+ * which stay the caller's to wipe. */
+void request_keys(struct request *r, const struct keys *k);
 
 /* Write head, body and base for one attempt. nonce is of letters and digits,
  * unix_time in seconds. Returns false if it does not fit, and so must not be

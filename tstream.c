@@ -1,5 +1,4 @@
 /* tstream: options, wiring, exit status. */
-#include "keys.h"
 #include "log.h"
 #include "options.h"
 #include "roots.h"
@@ -21,21 +20,6 @@ static struct options opt;
 static struct request request;
 static struct roots roots;
 static struct loop wheel;
-
-/* Give the request what it needs of the credentials. */
-static void use_keys(const struct keys *k)
-{
-	if (request.auth == AUTH_OAUTH1) {
-		request_oauth1(&request, k->value[KEY_CONSUMER],
-			       k->value[KEY_CONSUMER_SECRET],
-			       k->value[KEY_TOKEN], k->value[KEY_TOKEN_SECRET]);
-	} else if (request.auth == AUTH_BEARER) {
-		request_bearer(&request, k->value[KEY_BEARER]);
-	} else if (request.auth == AUTH_BASIC) {
-		request_basic(&request, k->value[KEY_USER],
-			      k->value[KEY_PASSWORD]);
-	}
-}
 
 /* What a new user reads first. */
 __attribute__((noreturn)) static void no_keys(void)
@@ -90,7 +74,7 @@ static void load_keys(void)
 	}
 	if (!keys_complete(&keys, set, source, &error))
 		usage_error("credentials: %s", why);
-	use_keys(&keys);
+	request_keys(&request, &keys);
 	explicit_bzero(&keys, sizeof keys);
 	if (others)
 		log_line(LOG_INFO, "%s can be read by others: chmod 600 %s",

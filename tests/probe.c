@@ -296,7 +296,9 @@ static void probe_oauth(void)
 	static struct request r;
 	size_t at = 0;
 	uint64_t unix_time;
-	const char *why, *nonce, *stamp, *key[4];
+	const char *why, *nonce, *stamp;
+	static struct keys k;
+	struct text t;
 	size_t i;
 
 	memset(&r, 0, sizeof r);
@@ -306,9 +308,11 @@ static void probe_oauth(void)
 		printf("bad %s\n", why);
 		return;
 	}
-	for (i = 0; i < 4; i++)
-		key[i] = field(&at);
-	request_oauth1(&r, key[0], key[1], key[2], key[3]);
+	for (i = KEY_CONSUMER; i <= KEY_TOKEN_SECRET; i++) {
+		text_init(&t, k.value[i], KEY_SIZE);
+		text_str(&t, field(&at));
+	}
+	request_keys(&r, &k);
 	nonce = field(&at);
 	stamp = field(&at);
 	text_to_u64(stamp, strlen(stamp), UINT64_MAX, &unix_time);

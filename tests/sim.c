@@ -1097,13 +1097,15 @@ int main(int argc, char **argv)
 	uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
 	uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 	uint64_t days = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
+	static const struct keys keys = { .value = { "key", SECRET, "token",
+						     SECRET } };
 	uint64_t all_attempts = 0, all_lines = 0, all_connects = 0;
 
 	l = calloc(1, sizeof *l);
 	if (l == NULL || request_url(&request, "http://sim.example/x") != NULL)
 		return 2;
 	request_param(&request, "stall_warnings", "true");
-	request_oauth1(&request, "key", SECRET, "token", SECRET);
+	request_keys(&request, &keys);
 	log_init(LOG_DEBUG, false, &request.secrets);
 	for (seed = from; seed < from + n; seed++) {
 		set_up(&request, days);
