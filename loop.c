@@ -447,7 +447,8 @@ static void heed_signals(struct loop *l)
 /* How long the system slept since the turn before. */
 static void note_sleep(struct loop *l, struct moment now)
 {
-	uint64_t all = now.ms - clock_ms(CLOCK_MONOTONIC);
+	uint64_t awake = clock_ms(CLOCK_MONOTONIC);
+	uint64_t all = now.ms > awake ? now.ms - awake : 0;
 
 	l->net.slept = all > l->slept + BLINK ? all - l->slept : 0;
 	l->slept = all;

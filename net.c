@@ -12,9 +12,7 @@
 
 #define RESOLVE_MS 10000 /* for a look-up */
 #define CONNECT_MS 10000 /* for an address, or its share of what is left */
-#define PIECE                                                                  \
-	1024 /* bytes of a handshake that are taken at once: each              \
-	      * certificate takes milliseconds */
+#define PIECE 1024 /* bytes of a handshake at once: certificates take ms */
 
 const char *net_phase_text(enum net_phase p)
 {
@@ -258,9 +256,10 @@ static void receive(struct net *c, struct moment now)
 {
 	ssize_t k = recv(c->fd, c->in, NET_BUFFER, 0);
 
-	c->came = last_came(c, now);
 	c->from = 0;
 	c->n = k > 0 ? (size_t)k : 0;
+	if (k > 0)
+		c->came = last_came(c, now);
 	if (k == 0 && c->phase <= NET_HANDSHAKE)
 		fail(c, NET_NETWORK,
 		     c->phase == NET_PROXY

@@ -265,7 +265,7 @@ static enum session_event finish(struct session *s, struct moment now)
 	s->wait = next_wait(s, now);
 	if (s->verdict != BACKOFF_COMPLETE)
 		begin_gap(s, now);
-	else if (s->cause != CAUSE_DISCONNECT)
+	else if (causes[s->cause].rank == WANTED)
 		miss_rest(s, now);
 	over = s->verdict == BACKOFF_FATAL || s->verdict == BACKOFF_COMPLETE;
 	if (over)
