@@ -51,9 +51,10 @@ int main(int argc, char **argv)
 	if (!resolve_begin(&net.resolve))
 		return 1;
 	net_open(&net, &url, now, 1000000);
-	while (!done && net_step(&net, now) < NET_ENDED) {
+	while (!done && net.phase < NET_ENDED) {
 		struct pollfd p;
 
+		net_step(&net, now);
 		if (net.phase == NET_OPEN && !sent)
 			sent = net_write(&net, request, sizeof request - 1) > 0;
 		while ((b = net_peek(&net, &n)) != NULL) {
@@ -72,7 +73,7 @@ int main(int argc, char **argv)
 			return 1;
 		p = net_poll(&net);
 		if (!done)
-			poll(&p, 1, -1);
+			poll(&p, 1, net_deadline(&net) == 0 ? 0 : -1);
 	}
 	return done ? 0 : 1;
 }
