@@ -385,7 +385,8 @@ C_FILES = $(ROOMS:%=%.c)
 lint: tstream build/tests-ready
 	scripts/need $(LINT_PACKAGES)
 	clang-format --dry-run -Werror *.c *.h tests/*.c
-	$(HOSTCC) $(WARN) $(DEFS) -Werror -O2 -fsyntax-only $(INCLUDES) $(C_FILES)
+	$(HOSTCC) $(WARN) $(DEFS) -Werror -O2 -fsyntax-only $(INCLUDES) $(C_FILES) \
+		tests/bench_floor.c tests/bench_scan.c
 	clang $(WARN) $(DEFS) -Werror -fsyntax-only $(INCLUDES) $(C_FILES)
 	cppcheck -q --std=c99 --error-exitcode=1 --inline-suppr \
 		--enable=warning,style,performance,portability \

@@ -124,6 +124,12 @@ def test_a_bad_option_is_not_tried_again(run):
     assert (shown["ExecMainStatus"], shown["NRestarts"]) == ("2", "0")
 
 
+def test_without_its_keys_it_is_not_tried_again(run):
+    shown, _ = run("", "rm /etc/tstream/x.keys; systemctl start tstream@x || :; "
+                       "when is ActiveState failed")
+    assert (shown["ExecMainStatus"], shown["NRestarts"]) == ("243", "0")
+
+
 def test_reload_opens_a_new_file_and_stop_is_no_failure(run, tmp_path):
     """A day's file is put away in mid-stream: each message is in one of both."""
     def serve(connection):
