@@ -12,7 +12,7 @@
 struct coverage {
 	const struct session *session;
 	const struct request *request;
-	const struct file *files; /* two */
+	const struct file *files; /* the two outputs */
 	const char *ended;        /* how the run ended, NULL while it lasts */
 	bool report_failed;
 	char report[PATH_MAX];         /* its file; empty: there is none */

@@ -214,7 +214,8 @@ static void pump(struct loop *l, struct moment now)
 	}
 }
 
-/* Read and hand on until the network has nothing more at once. */
+/* Read and hand on until the network has nothing more at once; but between the
+ * pieces of a handshake, which take long, signals are let in. */
 static void read_on(struct loop *l, struct moment now)
 {
 	uint64_t before;
@@ -416,7 +417,7 @@ static void begin(struct loop *l, struct moment now)
 	const enum auth auth = l->request->auth;
 
 	/* OAuth 1.0a never sends its secrets */
-	l->net.local =
+	l->net.loopback_only =
 	    !l->request->url.tls && (auth == AUTH_BEARER || auth == AUTH_BASIC);
 	l->net.fd = -1;
 	l->every = l->config.stats > 0 ? l->config.stats : REPORT;
@@ -450,8 +451,8 @@ static void note_sleep(struct loop *l, struct moment now)
 	uint64_t awake = clock_ms(CLOCK_MONOTONIC);
 	uint64_t all = now.ms > awake ? now.ms - awake : 0;
 
-	l->net.slept = all > l->slept + BLINK ? all - l->slept : 0;
-	l->slept = all;
+	l->net.slept = all > l->all_slept + BLINK ? all - l->all_slept : 0;
+	l->all_slept = all;
 }
 
 enum loop_end loop_run(struct loop *l)

@@ -35,7 +35,7 @@ struct loop {
 	uint64_t every;       /* ms between two reports */
 	uint64_t next_stats, next_live, next_pause; /* to be told */
 	uint64_t next_read; /* not before, while a reader is a little late */
-	uint64_t slept;     /* ms that the system did, so far */
+	uint64_t all_slept; /* ms that the system slept since it is up */
 	int signal;         /* that ended the loop, or 0 */
 };
 

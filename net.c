@@ -153,7 +153,7 @@ static void next_address(struct net *c, struct moment now)
 	inet_ntop(family, a->ip, ip, sizeof ip);
 	snprintf(c->peer, sizeof c->peer, "%s%s port %u",
 		 c->proxy != NULL ? "by proxy " : "", ip, first_hop(c)->port);
-	if (c->local && !is_loopback(a)) {
+	if (c->loopback_only && !is_loopback(a)) {
 		fail(c, NET_LOCAL,
 		     "the credentials would go over the network in the clear "
 		     "to %s; use https://",
@@ -239,8 +239,9 @@ static void send_records(struct net *c)
 	}
 }
 
-/* tcp(7), TCP_INFO: it may be long ago, if this process or the system was
- * stopped; the kernel's clock stands still while the system sleeps. */
+/* When the newest byte came to this machine (tcp(7), TCP_INFO): long ago, if
+ * this process was stopped or the system slept, which the kernel's clock does
+ * not count. */
 static uint64_t last_came(const struct net *c, struct moment now)
 {
 	struct tcp_info info = { .tcpi_last_data_recv = 0 };

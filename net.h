@@ -46,9 +46,9 @@ struct net {
 	const struct proxy *proxy; /* NULL: there is none. Set before. */
 	struct http_head answer;   /* of the proxy */
 	size_t asked;              /* bytes of CONNECT that are sent */
-	bool local; /* secrets go in the clear: to this machine. Set before. */
-	uint64_t deadline; /* of the look-up or of this address */
-	uint64_t until;    /* of the whole attempt */
+	bool loopback_only;        /* secrets go in the clear. Set before. */
+	uint64_t deadline;         /* of the look-up or of this address */
+	uint64_t until;            /* of the whole attempt */
 	struct resolve resolve;
 	struct address list[ADDRESSES_MAX];
 	size_t count, next;
@@ -60,7 +60,8 @@ struct net {
 	bool blocked;      /* without TLS: the socket took no more */
 	size_t from, n;    /* received bytes not yet fed to TLS */
 	uint64_t came;     /* when the newest byte of in came to this machine */
-	uint64_t slept;    /* ms before this step. Set by the caller. */
+	uint64_t slept;    /* ms that the system slept since the step before.
+			    * Set by the caller. */
 	uint64_t progress; /* bytes that went on, either way, so far */
 	unsigned char in[NET_BUFFER + NET_SLACK];
 	struct tls tls; /* anchors set by the caller, once */

@@ -241,8 +241,9 @@ static bool limit_calls(const struct sandbox_needs *needs)
 		put_calls(&f, looking_up, LENGTH(looking_up), ALLOW);
 	else
 		put_calls(&f, streaming, LENGTH(streaming), ALLOW);
-	if (needs->write[0] != NULL || needs->write[1] != NULL ||
-	    needs->write[2] != NULL)
+	for (i = 0; i < SANDBOX_FILES && needs->write[i] == NULL; i++)
+		;
+	if (i < SANDBOX_FILES)
 		put_calls(&f, writing, LENGTH(writing), ALLOW);
 	for (i = 0; i < LENGTH(rules); i++)
 		if ((rules[i].who & who) != 0)

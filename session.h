@@ -102,7 +102,7 @@ struct session {
 	uint64_t last_byte;    /* of a body, when it came */
 	uint64_t behind_since; /* a pause since which the server may be ahead of
 				* us; 0: it is not */
-	uint64_t pause_end;    /* of the last one; none yet: UINT64_MAX */
+	uint64_t pause_end;    /* of the last one; UINT64_MAX while it lasts */
 	bool in_gap, ending;
 	bool was_reset;      /* the last end was a wait for a limit's reset */
 	bool resume_refused; /* the next request does not ask */

@@ -1,6 +1,6 @@
 /* TLS 1.2 by BearSSL 0.6, with a profile narrower than its defaults: ECDHE
- * with AES-GCM or ChaCha20-Poly1305, no SHA-1 and no MD5 anywhere, RSA of 2,048
- * bits or more, a host name that is in the certificate's subjectAltName, no
+ * with AES-GCM or ChaCha20-Poly1305, no SHA-1 and no MD5 anywhere, RSA of 256
+ * bytes or more, a host name that is in the certificate's subjectAltName, no
  * renegotiation. The sockets are net's, which takes records to be sent and
  * decrypted bytes from BearSSL's engine as bearssl_ssl.h says. */
 #ifndef TLS_H
