@@ -105,9 +105,8 @@ void coverage_stats(const struct coverage *c, struct moment now)
 {
 	struct session_coverage covers = session_covers(c->session, now);
 	char line[1024];
-	struct text t;
+	struct text t = text_in(line, sizeof line);
 
-	text_init(&t, line, sizeof line);
 	put_figures(&t, c, &covers, false);
 	put_down(&t, c->session, now);
 	log_line(LOG_ASKED, "stats%s", line);
@@ -117,9 +116,8 @@ void coverage_gap(enum log_level level, const char *what,
 		  const struct session_gap *gap)
 {
 	char since[32];
-	struct text t;
+	struct text t = text_in(since, sizeof since);
 
-	text_init(&t, since, sizeof since);
 	log_stamp(&t, gap->start_unix_ms);
 	log_line(level, "%sgap of %s%.1f s since %s: %s%s", what,
 		 gap->upper_bound ? "at most " : "", seconds(gap->ms), since,
@@ -154,10 +152,9 @@ void coverage_log(const struct coverage *c, struct moment now)
 static void put_json(struct text *t, const struct request *r, const char *s)
 {
 	static char shown[REQUEST_BODY];
-	struct text hidden;
+	struct text hidden = text_in(shown, sizeof shown);
 	const char *p;
 
-	text_init(&hidden, shown, sizeof shown);
 	secret_append(&r->secrets, &hidden, s, strlen(s), true);
 	text_str(t, "\"");
 	for (p = shown; *p != '\0'; p++) {
@@ -260,11 +257,10 @@ static bool write_all(const struct coverage *c, const char *p, size_t n)
 void coverage_write(struct coverage *c, struct moment now)
 {
 	static char object[2 * REQUEST_BODY];
-	struct text t;
+	struct text t = text_in(object, sizeof object);
 
 	if (c->report[0] == '\0')
 		return;
-	text_init(&t, object, sizeof object);
 	put_request(&t, c->request);
 	put_coverage(&t, c, now);
 	text_str(&t, ",\"ended\":");
@@ -291,11 +287,10 @@ void coverage_live(struct coverage *c, struct moment now)
 	uint64_t ms = now.ms - c->last_live;
 	uint64_t more = s->stats.tweets - c->last_tweets;
 	char line[512];
-	struct text t;
+	struct text t = text_in(line, sizeof line);
 
 	c->last_live = now.ms;
 	c->last_tweets = s->stats.tweets;
-	text_init(&t, line, sizeof line);
 	log_put(&t, "%" PRIu64 " tweets, %.1f/s", s->stats.tweets,
 		ms > 0 ? (double)more * 1000 / (double)ms : 0);
 	if (s->phase == SESSION_WAIT && s->cause != CAUSE_NONE)

@@ -78,7 +78,8 @@ void http_host(struct text *t, const struct http_url *u)
 const char *http_url_parse(struct http_url *u, const char *s)
 {
 	const char *why, *path;
-	struct text base, query;
+	struct text base = text_in(u->base, sizeof u->base);
+	struct text query = text_in(u->query, sizeof u->query);
 	size_t n;
 
 	memset(u, 0, sizeof *u);
@@ -101,12 +102,10 @@ const char *http_url_parse(struct http_url *u, const char *s)
 		return why;
 	path = s + n;
 	n = strcspn(path, "?");
-	text_init(&base, u->base, sizeof u->base);
 	text_str(&base, u->tls ? "https://" : "http://");
 	http_host(&base, u);
 	u->path = base.n;
 	text_mem(&base, n > 0 ? path : "/", n > 0 ? n : 1);
-	text_init(&query, u->query, sizeof u->query);
 	text_str(&query, path[n] == '?' ? path + n + 1 : "");
 	return base.full || query.full ? "it is too long" : NULL;
 }

@@ -58,12 +58,11 @@ static enum key find_key(const char *name)
 
 static bool keep(struct keys *k, enum key key, const char *value)
 {
-	struct text t;
+	struct text t = text_in(k->value[key], KEY_SIZE);
 
 	/* The scheme's name belongs to the header. */
 	if (key == KEY_BEARER && text_is_word(value, 7, "bearer "))
 		value += 7 + strspn(value + 7, BLANKS);
-	text_init(&t, k->value[key], KEY_SIZE);
 	text_str(&t, value);
 	k->too_long |= t.full ? 1u << key : 0;
 	return !t.full;

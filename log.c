@@ -110,9 +110,8 @@ static bool put(const struct text *line)
 static void put_said(struct text *line, const char *said)
 {
 	char hidden[LINE];
-	struct text t;
+	struct text t = text_in(hidden, sizeof hidden);
 
-	text_init(&t, hidden, sizeof hidden);
 	secret_append(secrets, &t, said, strlen(said), false);
 	text_printable(line, t.p, t.n);
 }
@@ -178,13 +177,12 @@ void log_line(enum log_level level, const char *format, ...)
 	bool all = level == LOG_DEBUG || level == LOG_ASKED;
 	struct kind *k = all ? &unlimited : kind_of(format);
 	char buf[LINE], said[LINE];
-	struct text line;
+	struct text line = text_in(buf, LINE - TOLD);
 	va_list ap;
 
 	if (all ? !log_shows(level) : log_omits(level, format))
 		return;
 	k->used++;
-	text_init(&line, buf, LINE - TOLD);
 	put_prefix(&line, level);
 	va_start(ap, format);
 	vsnprintf(said, sizeof said, format, ap);
@@ -225,7 +223,7 @@ void log_live(const char *said)
 {
 	struct winsize size = { 0, 80, 0, 0 };
 	char buf[256];
-	struct text line;
+	struct text line = text_in(buf, sizeof buf);
 	size_t room = sizeof buf;
 
 	if (!has_live)
@@ -233,7 +231,6 @@ void log_live(const char *said)
 	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
 	if (size.ws_col > 0 && size.ws_col + sizeof START - 1 < room)
 		room = size.ws_col + sizeof START - 1;
-	text_init(&line, buf, sizeof buf);
 	text_str(&line, START);
 	line.cap = room;
 	put_said(&line, said);

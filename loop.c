@@ -93,11 +93,10 @@ static void begin_request(struct loop *l, struct moment now)
 {
 	unsigned char nonce[16];
 	char hex[2 * sizeof nonce + 1];
-	struct text t;
+	struct text t = text_in(hex, sizeof hex);
 
 	if (!net_random(&l->net, nonce, sizeof nonce))
 		return;
-	text_init(&t, hex, sizeof hex);
 	text_put_hex(&t, nonce, sizeof nonce, 'a');
 	if (l->config.session.resume != NULL && l->session.in_gap)
 		request_replace(l->request, l->config.session.resume->name,

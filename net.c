@@ -280,14 +280,13 @@ static void step_proxy(struct net *c, struct moment now)
 	const char *rest = c->proxy->connect + c->asked;
 	enum proxy_answer answer;
 	char said[256];
-	struct text why;
+	struct text why = text_in(said, sizeof said);
 	ssize_t k = left > 0 ? send(c->fd, rest, left, MSG_NOSIGNAL) : 0;
 
 	c->asked += k > 0 ? (size_t)k : 0;
 	receive(c, now);
 	if (c->phase != NET_PROXY)
 		return;
-	text_init(&why, said, sizeof said);
 	answer = proxy_next(c->proxy, &c->answer, c->in, c->n, &why);
 	c->from = c->n;
 	if (answer == PROXY_OPEN)

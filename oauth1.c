@@ -64,9 +64,8 @@ void oauth1_key(struct oauth1 *o, const char *consumer_secret,
 		const char *token_secret)
 {
 	char key[2 * 3 * KEY_SIZE];
-	struct text t;
+	struct text t = text_in(key, sizeof key);
 
-	text_init(&t, key, sizeof key);
 	encode(&t, consumer_secret, "%");
 	text_str(&t, "&");
 	encode(&t, token_secret, "%");

@@ -62,9 +62,8 @@ static struct request *request;
 static const char *shown(const char *p, size_t n)
 {
 	static char buf[4 * REQUEST_BODY];
-	struct text t;
+	struct text t = text_in(buf, sizeof buf);
 
-	text_init(&t, buf, sizeof buf);
 	text_printable(&t, p, n);
 	return buf;
 }
@@ -473,11 +472,10 @@ static void read_arguments(int argc, char **argv)
 {
 	struct option longs[ROWS + 1] = { { 0 } };
 	char shorts[2 * ROWS + 2] = ":";
-	struct text t;
+	struct text t = text_in(shorts, sizeof shorts);
 	size_t i;
 	int c, at;
 
-	text_init(&t, shorts, sizeof shorts);
 	text_str(&t, ":");
 	for (i = 0; i < ROWS; i++) {
 		longs[i].name = rows[i].name;

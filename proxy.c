@@ -18,11 +18,10 @@ static const char *take_user(struct proxy *p, const char *s, size_t n,
 	const char *colon = memchr(s, ':', n);
 	size_t user = colon != NULL ? (size_t)(colon - s) : n, from;
 	char pair[2 * KEY_SIZE];
-	struct text t, basic;
+	struct text t = text_in(pair, sizeof pair);
+	struct text basic = text_in(p->basic, sizeof p->basic);
 	bool good;
 
-	text_init(&t, pair, sizeof pair);
-	text_init(&basic, p->basic, sizeof p->basic);
 	good = percent_decode(&t, s, user, '+');
 	secret_set(secrets, SECRET_PROXY_USER, pair, t.n);
 	text_str(&t, ":");
@@ -43,10 +42,9 @@ static const char *take_user(struct proxy *p, const char *s, size_t n,
 /* All fits: host names have at most 253 bytes. */
 static void put_connect(struct proxy *p, const struct http_url *there)
 {
-	struct text t;
+	struct text t = text_in(p->connect, sizeof p->connect);
 	int i;
 
-	text_init(&t, p->connect, sizeof p->connect);
 	for (i = 0; i < 2; i++) {
 		text_str(&t, i == 0 ? "CONNECT " : " HTTP/1.1\r\nHost: ");
 		text_str(&t, there->host);

@@ -16,9 +16,8 @@
 static const char *shown(const void *p, size_t n, size_t most)
 {
 	static char buf[512];
-	struct text t;
+	struct text t = text_in(buf, sizeof buf);
 
-	text_init(&t, buf, sizeof buf);
 	log_foreign(&t, p, n < most ? n : most);
 	return buf;
 }
@@ -98,14 +97,13 @@ static void log_notice(const struct line *line, struct moment now)
 	bool warning = line->class == JSON_WARNING;
 	struct piece v;
 	char said[640];
-	struct text t;
+	struct text t = text_in(said, sizeof said);
 	size_t i;
 
 	if (line->n > NOTICE_MAX || (warning && now.ms < next_warning) ||
 	    (!warning && memmem(line->p, line->n, "\"error", 6) == NULL))
 		return;
 	next_warning = warning ? now.ms + MINUTE : next_warning;
-	text_init(&t, said, sizeof said);
 	for (i = 0; i < sizeof parts / sizeof parts[0]; i++) {
 		if (parts[i].class != line->class ||
 		    !json_find((const char *)line->p, parts[i].path, &v) ||
@@ -272,9 +270,8 @@ static void log_ended(const struct session *s, const struct request *r,
 		      const struct net *n, struct moment now)
 {
 	char why[1800];
-	struct text t;
+	struct text t = text_in(why, sizeof why);
 
-	text_init(&t, why, sizeof why);
 	put_cause(&t, s, r, n, now);
 	/* the end of the run itself tells less than a failure before it */
 	if (s->verdict != BACKOFF_COMPLETE || last_why[0] == '\0')

@@ -5,11 +5,10 @@
 const char *request_url(struct request *r, const char *url)
 {
 	const char *why = http_url_parse(&r->url, url), *p = r->url.query;
-	struct text t;
+	struct text t = text_in(r->decoded, sizeof r->decoded);
 	size_t n, name;
 
 	/* What the query says is signed, too (RFC 5849, 3.4.1.3.1). */
-	text_init(&t, r->decoded, sizeof r->decoded);
 	for (r->nquery = 0; why == NULL && *p != '\0'; p += n + (p[n] == '&')) {
 		n = strcspn(p, "&");
 		name = strcspn(p, "=&");
@@ -92,10 +91,9 @@ static void hide(struct request *r, enum secret which, const char *value)
 void request_keys(struct request *r, const struct keys *k)
 {
 	char pair[2 * KEY_SIZE];
-	struct text t, both;
+	struct text t = text_in(r->authorization, sizeof r->authorization);
+	struct text both = text_in(pair, sizeof pair);
 
-	text_init(&t, r->authorization, sizeof r->authorization);
-	text_init(&both, pair, sizeof pair);
 	if (r->auth == AUTH_OAUTH1) {
 		memcpy(r->oauth.consumer_key, k->value[KEY_CONSUMER], KEY_SIZE);
 		memcpy(r->oauth.token, k->value[KEY_TOKEN], KEY_SIZE);
@@ -126,7 +124,8 @@ static void put_authorization(struct request *r, struct text *t,
 {
 	struct param all[PARAMS_MAX];
 	char stamp[24], mac[OAUTH1_SIGNATURE + 1];
-	struct text time, signature;
+	struct text time = text_in(stamp, sizeof stamp);
+	struct text signature = text_in(mac, sizeof mac);
 	const struct oauth1_request sign = {
 		r->get ? "GET" : "POST", r->url.base, all,
 		r->nquery + r->nparams,  nonce,       stamp
@@ -134,9 +133,7 @@ static void put_authorization(struct request *r, struct text *t,
 
 	if (r->auth == AUTH_NONE)
 		return;
-	text_init(&time, stamp, sizeof stamp);
 	text_u64(&time, unix_time);
-	text_init(&signature, mac, sizeof mac);
 	memcpy(all, r->query, r->nquery * sizeof all[0]);
 	memcpy(all + r->nquery, r->params, r->nparams * sizeof all[0]);
 	text_str(t, "Authorization: ");
@@ -151,11 +148,10 @@ static void put_authorization(struct request *r, struct text *t,
 
 bool request_build(struct request *r, const char *nonce, uint64_t unix_time)
 {
-	struct text head, body, base;
+	struct text head = text_in(r->head, sizeof r->head);
+	struct text body = text_in(r->body, sizeof r->body);
+	struct text base = text_in(r->base, sizeof r->base);
 
-	text_init(&head, r->head, sizeof r->head);
-	text_init(&body, r->body, sizeof r->body);
-	text_init(&base, r->base, sizeof r->base);
 	if (r->nquery + r->nparams > PARAMS_MAX)
 		return false;
 	form_encode(&body, r->params, r->nparams, false);

@@ -55,7 +55,7 @@ void resume_take(struct resume *r, const char *message)
 
 	if (r->path[0] == NULL || !json_find(message, r->path, &v))
 		return;
-	text_init(&t, r->value, sizeof r->value);
+	t = text_in(r->value, sizeof r->value);
 	if (v.p[-1] == '"') {
 		if (!unescape(&t, v))
 			r->value[0] = '\0';
@@ -71,7 +71,7 @@ const char *resume_value(struct resume *r, uint64_t gap_ms)
 	struct text t;
 
 	if (r->path[0] == NULL) {
-		text_init(&t, r->value, sizeof r->value);
+		t = text_in(r->value, sizeof r->value);
 		text_u64(&t, minutes < 1 ? 1 : minutes > 5 ? 5 : minutes);
 	}
 	return r->value[0] == '\0' ? NULL : r->value;

@@ -59,7 +59,7 @@ static int next_unicode(struct reader *r, int layer)
 			return low;
 		c = 0x10000 + ((c & 0x3ff) << 10) + (low & 0x3ff);
 	}
-	text_init(&t, r->utf8, sizeof r->utf8);
+	t = text_in(r->utf8, sizeof r->utf8);
 	text_put_utf8(&t, (uint32_t)c);
 	r->at = 1;
 	r->end = t.n;
@@ -120,9 +120,8 @@ static void set_value(struct secrets *s, size_t which, const char *p, size_t n)
 void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
 {
 	char code[SECRET_MAX];
-	struct text t;
+	struct text t = text_in(code, sizeof code);
 
-	text_init(&t, code, sizeof code);
 	text_base64(&t, p, n);
 	while (n > 0 && p[n - 1] == '=')
 		n--; /* padding, which not everybody writes */

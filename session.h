@@ -98,7 +98,7 @@ struct session {
 	uint64_t due;      /* when this phase has lasted too long, or is over */
 	uint64_t patience; /* ms that it had at first */
 	uint64_t came;     /* when the newest byte of what is taken next came to
-			    * this     machine: the caller's to set; 0: now */
+			    * this machine: the caller's to set; 0: now */
 	uint64_t last_byte;    /* of a body, when it came */
 	uint64_t behind_since; /* a pause since which the server may be ahead of
 				* us; 0: it is not */

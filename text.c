@@ -2,13 +2,10 @@
 
 #include <string.h>
 
-void text_init(struct text *t, char *p, size_t cap)
+struct text text_in(char *p, size_t cap)
 {
-	t->p = p;
-	t->cap = cap;
-	t->n = 0;
-	t->full = false;
 	p[0] = '\0';
+	return (struct text){ .p = p, .cap = cap };
 }
 
 void text_mem(struct text *t, const void *p, size_t n)

@@ -19,9 +19,8 @@ struct text {
 	bool full;  /* something did not fit and was left out */
 };
 
-/* Start an empty text in p[0..cap-1], cap at least 1; it is always
- * NUL-terminated. */
-void text_init(struct text *t, char *p, size_t cap);
+/* An empty text in p[0..cap-1], cap at least 1; it is always NUL-terminated. */
+struct text text_in(char *p, size_t cap);
 
 /* Append n bytes, a string, a number in decimal. What does not fit whole is
  * left out and sets full. */

@@ -57,9 +57,8 @@ static void load_keys(void)
 	const char *source = opt.keys_file;
 	bool others = false;
 	char why[1024];
-	struct text error;
+	struct text error = text_in(why, sizeof why);
 
-	text_init(&error, why, sizeof why);
 	if ((found & KEYS_BEARER & ~set) != 0)
 		log_line(LOG_INFO, "BEARER_TOKEN is set and not used: it is "
 				   "for --v2 or --auth bearer");

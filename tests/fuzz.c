@@ -282,7 +282,7 @@ static void run_keys(const uint8_t *p, size_t n, size_t step)
 {
 	static struct keys k;
 	char why[256];
-	struct text t;
+	struct text t = text_in(why, sizeof why);
 	static uint8_t copy[65536];
 	unsigned char *b;
 	int i;
@@ -294,7 +294,6 @@ static void run_keys(const uint8_t *p, size_t n, size_t step)
 	copy[n] = '\0';
 	b = place(copy, n + 1);
 	memset(&k, 0, sizeof k);
-	text_init(&t, why, sizeof why);
 	keys_parse(&k, (char *)b, n, &t);
 	keys_complete(&k, KEYS_OAUTH1, "FILE", &t);
 	CHECK(!t.full);
@@ -334,7 +333,7 @@ static void run_proxy(const uint8_t *p, size_t n, size_t step)
 	static char text[2][4096];
 	enum proxy_answer answer = PROXY_MORE;
 	char why[256];
-	struct text t;
+	struct text t = text_in(why, sizeof why);
 	size_t i, size;
 	bool known;
 
@@ -356,7 +355,6 @@ static void run_proxy(const uint8_t *p, size_t n, size_t step)
 	known = proxy_excepts(text[1], there.host);
 	put(&known, sizeof known);
 	http_head_init(&head);
-	text_init(&t, why, sizeof why);
 	for (i = 0; i < n && answer == PROXY_MORE; i += size) {
 		size = piece(n - i, step);
 		answer =

@@ -309,7 +309,7 @@ static void probe_oauth(void)
 		return;
 	}
 	for (i = KEY_CONSUMER; i <= KEY_TOKEN_SECRET; i++) {
-		text_init(&t, k.value[i], KEY_SIZE);
+		t = text_in(k.value[i], KEY_SIZE);
 		text_str(&t, field(&at));
 	}
 	request_keys(&r, &k);
@@ -340,7 +340,7 @@ static void probe_secret(void)
 	static char out[sizeof payload * 4];
 	size_t at = 1, n, i;
 	unsigned char *p;
-	struct text t;
+	struct text t = text_in(out, sizeof out);
 
 	for (i = 0; payload[at] != '\0'; i++) {
 		const char *value = field(&at);
@@ -351,7 +351,6 @@ static void probe_secret(void)
 		secret_set(&s, (enum secret)i, "", 0);
 	n = size - at - 1;
 	p = piece(payload + at + 1, n);
-	text_init(&t, out, sizeof out);
 	secret_append(&s, &t, p, n, payload[0] == 'p');
 	free(p);
 	print_hex(out, t.n);
@@ -363,9 +362,8 @@ static void probe_printable(void)
 {
 	static char out[sizeof payload * 4];
 	unsigned char *p = piece(payload, size);
-	struct text t;
+	struct text t = text_in(out, sizeof out);
 
-	text_init(&t, out, sizeof out);
 	text_printable(&t, p, size);
 	free(p);
 	print_hex(out, t.n);
@@ -396,7 +394,7 @@ static void probe_url(void)
 {
 	struct http_url u;
 	char host[300];
-	struct text t;
+	struct text t = text_in(host, sizeof host);
 	const char *why;
 
 	payload[size] = '\0';
@@ -405,7 +403,6 @@ static void probe_url(void)
 		printf("bad %s\n", why);
 		return;
 	}
-	text_init(&t, host, sizeof host);
 	http_host(&t, &u);
 	printf("%d %s %u %s %s %s %d %s\n", u.tls, u.host, u.port, u.base,
 	       u.base + u.path, u.query[0] != '\0' ? u.query : "-",
@@ -417,14 +414,13 @@ static void probe_keys(void)
 {
 	static struct keys k;
 	char why[256];
-	struct text error;
+	struct text error = text_in(why, sizeof why);
 	unsigned char *p;
 	int i;
 
 	payload[size] = '\0';
 	p = piece(payload, size + 1);
 	memset(&k, 0, sizeof k);
-	text_init(&error, why, sizeof why);
 	if (keys_parse(&k, (char *)p, size, &error) &&
 	    keys_complete(&k, KEYS_OAUTH1, "FILE", &error)) {
 		for (i = 0; i <= KEY_TOKEN_SECRET; i++) {

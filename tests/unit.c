@@ -776,7 +776,7 @@ static void test_N12_answers(void **state)
 		n = strlen(table[i / 2].answer);
 		step = i % 2 == 0 ? n : 1;
 		http_head_init(&h);
-		text_init(&why, buf, sizeof buf);
+		why = text_in(buf, sizeof buf);
 		got = PROXY_MORE;
 		for (at = 0; at < n && got == PROXY_MORE; at += step)
 			got = proxy_next(
@@ -796,11 +796,10 @@ static void test_N12_bytes_behind_the_head(void **state)
 	static const struct proxy none;
 	static struct http_head h;
 	char buf[256];
-	struct text why;
+	struct text why = text_in(buf, sizeof buf);
 
 	(void)state;
 	http_head_init(&h);
-	text_init(&why, buf, sizeof buf);
 	assert_int_equal(proxy_next(&none, &h, (const unsigned char *)early,
 				    sizeof early - 1, &why),
 			 PROXY_FAILED);
