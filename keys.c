@@ -221,10 +221,10 @@ unsigned keys_environment(struct keys *k)
 	for (i = 0; i < KEYS; i++) {
 		const char *s = getenv(key_names[i].variable);
 
-		if (s == NULL || *s == '\0')
-			continue;
-		found |= 1u << i;
-		keep(k, (enum key)i, s);
+		if (s != NULL && *s != '\0') {
+			found |= 1u << i;
+			keep(k, (enum key)i, s);
+		}
 		keys_wipe(key_names[i].variable);
 	}
 	return found;

@@ -324,15 +324,16 @@ def environ_of(tstream, start):
     return environ
 
 
-def test_A7_a_variable_that_is_there_twice(tstream):
+@pytest.mark.parametrize("first, auth", [("first-" + SECRET, "bearer"), ("", "none")])
+def test_A7_a_variable_that_is_there_twice(tstream, first, auth):
     """execve(2) hands on whatever a parent put there."""
     libc = ctypes.CDLL(None)
-    env = (ctypes.c_char_p * 3)(b"BEARER_TOKEN=first-" + SECRET.encode(),
+    env = (ctypes.c_char_p * 3)(b"BEARER_TOKEN=" + first.encode(),
                                 b"BEARER_TOKEN=second-" + SECRET.encode(), None)
 
     def start(server):
-        words = [x.encode() for x in tstream.command("--v2", "-u", server.url(),
-                                                     keys=False)]
+        words = [x.encode() for x in tstream.command(
+            "--v2", "--auth", auth, "-u", server.url(), keys=False)]
         argv = (ctypes.c_char_p * (len(words) + 1))(*words, None)
         return subprocess.Popen(
             ["false"], preexec_fn=lambda: libc.execve(words[0], argv, env),
