@@ -3,12 +3,12 @@
 #include <string.h>
 
 #define LEAST 4 /* what is shorter would be told by what is left out */
-#define CUT 8   /* bytes that tell too much */
+#define PART 8  /* bytes that tell too much */
 
-/* Escapes are undone so many times, those of URLs and of JSON in turn, both in
- * a secret and in what is searched for it: so it does not matter which were
- * there. URLs in JSON, JSON in URLs and a bearer token of Twitter's, which has
- * %XX of its own, encoded twice more, come out the same. */
+/* Escapes are undone so many times, those of URLs and HTML and those of JSON in
+ * turn, both in a secret and in what is searched for it: so it does not matter
+ * which were there. URLs in JSON, JSON in URLs and a bearer token of Twitter's,
+ * which has %XX of its own, encoded twice more, come out the same. */
 #define LAYERS 6
 
 enum { END = -1, BAD = -2 };
@@ -19,7 +19,7 @@ static const char hidden[] = "(secret)";
 struct reader {
 	const unsigned char *p;
 	size_t n;
-	char utf8[5];   /* what \u stands for */
+	char utf8[5];   /* a character that an escape stands for */
 	size_t at, end; /* of it: utf8[at..end-1] comes next */
 };
 
@@ -40,13 +40,23 @@ static int next_hex(struct reader *r, int layer, int digits)
 	return v;
 }
 
-/* What follows \u, as UTF-8. A surrogate pair is one character. */
+/* The first byte of a character in UTF-8; the others come next. */
+static int put(struct reader *r, uint32_t c)
+{
+	struct text t = text_in(r->utf8, sizeof r->utf8);
+
+	text_put_utf8(&t, c);
+	r->at = 1;
+	r->end = t.n;
+	return (unsigned char)r->utf8[0];
+}
+
+/* What follows \u. A surrogate pair is one character. */
 static int next_unicode(struct reader *r, int layer)
 {
 	int c = next_hex(r, layer, 4), low, i;
-	struct text t;
 
-	if (c < 0x80)
+	if (c < 0)
 		return c;
 	if (c >= 0xd800 && c < 0xdc00) {
 		for (i = 0; i < 2; i++) {
@@ -59,15 +69,39 @@ static int next_unicode(struct reader *r, int layer)
 			return low;
 		c = 0x10000 + ((c & 0x3ff) << 10) + (low & 0x3ff);
 	}
-	t = text_in(r->utf8, sizeof r->utf8);
-	text_put_utf8(&t, (uint32_t)c);
-	r->at = 1;
-	r->end = t.n;
-	return (unsigned char)r->utf8[0];
+	return put(r, (uint32_t)c);
 }
 
-/* The next byte of r, or END, also in an escape that is cut off. What is no
- * escape stands for itself. */
+/* What follows &, as HTML has it: #38; or #x26; or a name. */
+static int next_reference(struct reader *r, int layer)
+{
+	static const char names[][8] = { "&amp;", "<lt;", ">gt;", "\"quot;",
+					 "'apos;" };
+	char word[10]; /* #x10ffff; and a byte */
+	size_t n = 0, i;
+	uint32_t v = 0;
+	int c, base;
+
+	do {
+		c = next(r, layer);
+		if (c == END)
+			return END;
+		word[n++] = (char)c;
+	} while (strchr(";&%\\", c) == NULL && n < sizeof word);
+	for (i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (text_is_word(word, n, names[i] + 1))
+			return names[i][0];
+	base = (word[1] | 32) == 'x' ? 16 : 10;
+	for (i = base == 16 ? 2 : 1;
+	     i < n && text_hex(word[i]) >= 0 && text_hex(word[i]) < base; i++)
+		v = v * (uint32_t)base + (uint32_t)text_hex(word[i]);
+	return word[0] == '#' && c == ';' && i + 1 == n && v <= 0x10ffff
+		   ? put(r, v)
+		   : BAD;
+}
+
+/* The next byte of r, or END. What is no escape, or is cut off, stands for
+ * itself. */
 static int next(struct reader *r, int layer)
 {
 	struct reader before;
@@ -75,134 +109,141 @@ static int next(struct reader *r, int layer)
 
 	if (r->at < r->end)
 		return (unsigned char)r->utf8[r->at++];
-	if (layer == 0) {
-		if (r->n == 0)
-			return END;
+	if (r->n == 0)
+		return END;
+	/* what begins no escape is the same in all layers */
+	if (layer == 0 || strchr("%&\\", *r->p) == NULL) {
 		r->n--;
 		return *r->p++;
 	}
 	c = next(r, layer - 1);
-	if (c != '%' && c != '\\')
+	if (c != '%' && c != '&' && c != '\\')
 		return c;
 	before = *r;
 	if (layer % 2 == 1 && c == '%') {
 		v = next_hex(r, layer - 1, 2);
+	} else if (layer % 2 == 1 && c == '&') {
+		v = next_reference(r, layer - 1);
 	} else if (layer % 2 == 0 && c == '\\') {
 		v = next(r, layer - 1);
 		if (v == 'u')
 			v = next_unicode(r, layer - 1);
+		else if (v == 'x')
+			v = next_hex(r, layer - 1, 2);
 		else if (v != '/' && v != '"' && v != '\\' && v != END)
 			v = BAD;
 	}
-	if (v != BAD)
+	if (v >= 0)
 		return v;
 	*r = before;
 	return c;
 }
 
-/* Put p[0..n-1] in this slot, as far as its escapes can be undone. */
+/* What is taken for the same: both cases of a letter, base64 and its form for
+ * URLs (RFC 4648, 5), a blank and the + that stands for one. */
+static unsigned char fold(int c)
+{
+	if (c == '-' || c == ' ')
+		return '+';
+	return c == '_' ? '/' : (unsigned char)text_lower((char)c);
+}
+
+/* Put p[0..n-1] in this slot. */
 static void set_value(struct secrets *s, size_t which, const char *p, size_t n)
 {
 	struct reader r = { .p = (const void *)p, .n = n };
+	unsigned char *to = s->value[which];
 	size_t size = 0;
 	int c;
 
-	explicit_bzero(s->value[which], s->n[which]);
-	do {
-		s->tail[which] = r.n;
-		c = next(&r, LAYERS);
-		if (c != END)
-			s->value[which][size++] = (unsigned char)c;
-	} while (c != END && size < SECRET_MAX);
+	explicit_bzero(to, s->n[which]);
+	for (; size < SECRET_MAX && (c = next(&r, LAYERS)) != END; size++)
+		to[size] = fold(c);
 	s->n[which] = size;
+}
+
+/* Where LEAST bytes are noted if a secret has them. */
+static size_t slot(const unsigned char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof v);
+	return v * 2654435761u >> 18;
 }
 
 void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
 {
-	char code[SECRET_MAX];
-	struct text t = text_in(code, sizeof code);
+	char bytes[SECRET_MAX + 2] = "", code[SECRET_MAX];
+	size_t before, first, end, i, k;
+	struct text t;
 
-	text_base64(&t, p, n);
-	while (n > 0 && p[n - 1] == '=')
-		n--; /* padding, which not everybody writes */
-	while (t.n > 0 && code[t.n - 1] == '=')
-		t.n--;
 	set_value(s, which, p, n);
-	set_value(s, SECRETS + which, code, t.n);
+	for (before = 0; before < 3; before++) {
+		memcpy(bytes + before, p, n);
+		t = text_in(code, sizeof code);
+		text_base64(&t, bytes, before + n);
+		/* digits that are of the secret's bytes alone */
+		first = (8 * before + 5) / 6;
+		end = 8 * (before + n) / 6;
+		end = end < t.n ? end : t.n;
+		set_value(s, (before + 1) * SECRETS + which, code + first,
+			  n > 0 ? end - first : 0);
+	}
+	explicit_bzero(bytes, sizeof bytes);
 	explicit_bzero(code, sizeof code);
+	memset(s->noted, 0, sizeof s->noted);
+	for (i = 0; i < 4 * SECRETS; i++)
+		for (k = 0; k + LEAST <= s->n[i]; k++)
+			s->noted[slot(s->value[i] + k)] = true;
 }
 
-/* What is taken for the same: both cases of a letter, base64 and its form for
- * URLs (RFC 4648, 5), a blank and the + that stands for one. */
-static int fold(int c)
+/* How many bytes at p are PART bytes of a secret or some more, or all of one
+ * that has fewer, but at least least, or the beginning of one that the end of
+ * all n cuts off; 0 if there is none. What follows is found from the next
+ * character on. */
+static size_t match(const struct secrets *s, size_t least,
+		    const unsigned char *p, size_t n)
 {
-	if (c == '-' || c == ' ')
-		return '+';
-	return c < 0 ? c : c == '_' ? '/' : text_lower((char)c);
-}
-
-/* How many bytes are this secret, from where r stands: 0 if it does not begin
- * there, all if they end within it and are at least cut. */
-static size_t match(const unsigned char *secret, size_t size, size_t cut,
-		    struct reader r)
-{
-	size_t n = r.n, i;
+	struct reader r = { .p = p, .n = n };
+	unsigned char begin[PART + 3]; /* and the rest of a character */
+	size_t left[PART + 3], size = 0, most = 0, want, same, i;
+	const unsigned char *from, *end;
 	int c;
 
-	for (i = 0; i < size; i++) {
-		c = next(&r, LAYERS);
-		if (c == END)
-			return i >= LEAST && n >= cut ? n : 0;
-		if (fold(c) != fold(secret[i]))
-			return 0;
+	for (; size < sizeof begin && (c = next(&r, LAYERS)) != END; size++) {
+		begin[size] = fold(c);
+		left[size] = r.n;
 	}
-	return n - r.n;
-}
-
-/* A secret that ends inside an escape may make another one of what follows it.
- * How many of p[0..n-1] could be that end, of tail bytes, itself escaped. */
-static size_t match_tail(const unsigned char *p, size_t n, size_t tail)
-{
-	size_t i = 0;
-
-	n = n < 4 * tail ? n : 4 * tail;
-	while (i < n && (p[i] == '\\' || p[i] == '%' || p[i] == 'u' ||
-			 text_hex(p[i]) >= 0))
-		i++;
-	return i;
-}
-
-/* How many of p[0..n-1] are secret, of those that have at least least bytes. */
-static size_t longest(const struct secrets *s, size_t least, size_t cut,
-		      const unsigned char *p, size_t n)
-{
-	const struct reader r = { .p = p, .n = n };
-	size_t most = 0, size, i;
-
-	for (i = 0; i < 2 * SECRETS; i++) {
-		const unsigned char *value = s->value[i];
-
-		/* Nearly all places are done with here. */
-		if (s->n[i] < least ||
-		    (*p != '\\' && *p != '%' && fold(*p) != fold(*value)))
-			continue;
-		size = match(value, s->n[i], cut, r);
-		if (size > 0)
-			size += match_tail(p + size, n - size, s->tail[i]);
-		most = size > most ? size : most;
+	if (size < LEAST || !s->noted[slot(begin)])
+		return 0; /* nearly all places are done with here */
+	for (i = 0; i < 4 * SECRETS; i++) {
+		from = s->value[i];
+		end = from + s->n[i];
+		want = s->n[i] < PART ? s->n[i] : PART;
+		if (size < want && n >= PART) {
+			want = size;
+			end = from + size;
+		}
+		for (; want >= least && from + want <= end && most < size;
+		     from++) {
+			for (same = 0; same < size && from + same < end &&
+				       from[same] == begin[same];
+			     same++)
+				;
+			most = same >= want && same > most ? same : most;
+		}
 	}
-	return most;
+	return most > 0 ? n - left[most - 1] : 0;
 }
 
 void secret_append(const struct secrets *s, struct text *t, const void *p,
 		   size_t n, bool foreign)
 {
-	size_t least = foreign ? LEAST : CUT, cut = foreign ? CUT : SIZE_MAX;
 	const unsigned char *b = p;
 	size_t at, size, end = 0;
 
 	for (at = 0; at < n && t->cap - t->n > sizeof hidden; at += size) {
-		size = longest(s, least, cut, b + at, n - at);
+		size = match(s, foreign ? LEAST : PART, b + at, n - at);
 		if (size > 0 && at >= end)
 			text_str(t, hidden);
 		end = at + size > end ? at + size : end;

@@ -23,23 +23,26 @@ enum secret {
 
 /* All zeros: none. */
 struct secrets {
-	/* escapes undone; behind all of them each in base64 */
-	unsigned char value[2 * SECRETS][SECRET_MAX];
-	size_t n[2 * SECRETS];    /* 0: there is none */
-	size_t tail[2 * SECRETS]; /* bytes behind it, of an escape cut off */
+	/* Of each: its bytes, escapes undone, and its base64 behind 0, 1 and 2
+	 * other bytes, without what these, or those behind it, take part in.
+	 * Letters are lower. */
+	unsigned char value[4 * SECRETS][SECRET_MAX];
+	size_t n[4 * SECRETS]; /* 0: there is none */
+	bool noted[1 << 14];   /* 4 bytes that a value has, by their hash */
 };
 
-/* Keep a copy of p[0..n-1], at most SECRET_MAX bytes, as this secret, and its
- * base64; what was kept before is wiped. n of 0: it is only wiped. */
+/* Keep p[0..n-1], at most SECRET_MAX bytes, as this secret; what was kept
+ * before is wiped. n of 0: it is only wiped. */
 void secret_set(struct secrets *s, enum secret which, const char *p, size_t n);
 
-/* Append p[0..n-1] with each secret written as (secret). It is found in any
- * ASCII case, with + for a blank or a blank for +, in base64 for URLs, and with
- * JSON's escapes (RFC 8259, 7) and %XX (RFC 3986, 2.1), one in the other or
- * more than once. foreign: the text came from outside; it is made printable
- * (text_printable), and what its end cut off of a secret counts, once 8 bytes
- * are there. Else it stays as it is. A secret has at least 4 bytes in foreign
- * text, 8 in our own. Stops, without setting full, where there is no room. */
+/* Append p[0..n-1] with each secret, and each 8 bytes or more of one, written
+ * as (secret). They are found in any ASCII case, with + for a blank or a blank
+ * for +, in base64 of them and what stands around them, or that for URLs, and
+ * with the escapes of JSON (RFC 8259, 7; and \xXX), of URLs (RFC 3986, 2.1) and
+ * of HTML, one in the other or more than once. foreign: the text came from
+ * outside; it is made printable (text_printable), and a secret of 4 to 7 bytes
+ * counts, too. Else it stays as it is. Stops, without setting full, where there
+ * is no room. */
 void secret_append(const struct secrets *s, struct text *t, const void *p,
 		   size_t n, bool foreign);
 

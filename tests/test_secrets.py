@@ -4,6 +4,7 @@ were sent. And N10: a log that a server cannot fill a disk with."""
 
 import base64
 import concurrent.futures
+import html
 import json
 import os
 import random
@@ -79,6 +80,11 @@ WAYS = {
     "quote, then all \\u": lambda s: all_unicode(quoted(s)),
     "PHP, then quote": lambda s: quoted(php(s)),
     "all \\u, then quote": lambda s: quoted(all_unicode(s)),
+    "HTML": html.escape,
+    "HTML, then PHP": lambda s: php(html.escape(s)),
+    "HTML, decimal": lambda s: "".join(f"&#{ord(c)};" for c in s),
+    "HTML, hexadecimal": lambda s: "".join(f"&#x{ord(c):X};" for c in s),
+    "all \\x": lambda s: "".join(f"\\x{b:02x}" for b in s.encode()),
 }
 ALPHABETS = ["abcdefghijklmnopqrstuvwxyz0123456789",
              "ABCXYZabcxyz019-_.", "AZaz09+/=", "aA0%25/\\\"+ ~'&=",
@@ -136,7 +142,7 @@ def test_L6_cut_off(probe, way):
 def test_L6_what_is_not_secret_stays(probe):
     r = random.Random(6)
     secret = "AAAA0123456789-bearer/token"
-    for text in ("AAAA0123456789-bearer/toke!", "AAAA012 and more", "%", "%2", "\\",
+    for text in ("AAAA012!456789-!earer/t!ken", "AAAA012 and more", "%", "%2", "\\",
                  "\\u00", "%41%41%41", "100% \\o/ \\u12", "plain",
                  json.dumps({"a": "ä\n\"/"}), quoted("a/ä\\"), "", "+", "%%%%"):
         assert shown(probe, [secret], text.encode()) == text.encode()
@@ -164,21 +170,23 @@ def test_L6_a_token_that_holds_percent_signs(probe):
         assert shown(probe, [token], b"'%s'" % text.encode()) == b"'(secret)'"
 
 
-@pytest.mark.parametrize("secret, is_cut", [
-    ("hunter2%4", "hunter2"), (r"hunt\ud83d\ude0", "hunt"), (r"hunt\ud83dx", None),
-    ("hunter2%", "hunter2"), ("hunter2\\", "hunter2"), ("hunt%5cu12", "hunt"),
-    (r"hunt\ud83d\u", "hunt")])
-def test_L6_a_secret_that_ends_inside_an_escape(probe, secret, is_cut):
-    """Its end is hidden too, whatever follows and makes another escape of it."""
+@pytest.mark.parametrize("secret", [
+    "hunter2%4", r"hunt\ud83d\ude0", r"hunt\ud83dx", "hunter2%", "hunter2\\",
+    "hunt%5cu12", r"hunt\ud83d\u", "hunter2&amp"])
+def test_L6_a_secret_that_ends_inside_an_escape(probe, secret):
+    """Its end is hidden too, but where what follows makes another escape of it:
+    then no 8 bytes before that are seen."""
     plain = secret.encode()
     for before, behind in ((b"", b""), (b"<", b">"), (b"<", b"\n"), (b"%", b" x"),
                            (b"<", b'"}'), (b"", b"-x"), (b"", b"/x")):
         for text in {plain, quoted(secret).encode(), json.dumps(secret)[1:-1].encode()}:
             got = shown(probe, [secret], before + text + behind)
+            if secret[-1] == "\\" and behind[:1] in (b'"', b"/"):
+                continue  # that may be an escape in JSON in JSON
             assert got == before + b"(secret)" + behind.replace(b"\n", b"\\x0a"), text
     for behind in (b"ab", b"0", b"\\", b"u00e4", b"%41"):
-        got = shown(probe, [secret], plain + behind)
-        assert got.startswith(b"(secret)") and (is_cut or secret[:4]).encode() not in got
+        got = shown(probe, ["longer-" + secret], b"longer-" + plain + behind)
+        assert b"longer-h" not in got
 
 
 def test_L6_each_secret_in_base64(probe):
@@ -187,7 +195,33 @@ def test_L6_each_secret_in_base64(probe):
         coded = base64.b64encode(secret.encode()).decode()
         for text in (coded, quoted(coded), php(coded)):
             got = shown(probe, ["-", secret], b"<%s>" % text.encode())
-            assert re.fullmatch(rb"<\(secret\)(=|%3D)*>", got), (secret, got)
+            # the last digit may hold two or four bits of the last byte
+            assert re.fullmatch(rb"<\(secret\)[\w+/]?(=|%3D)*>", got), (secret, got)
+
+
+def test_L6_base64_of_more_than_the_secret(probe):
+    """Of a header or a whole request: three ways in which bytes become digits."""
+    for n in range(8, 40):
+        secret = "".join(chr(33 + 7 * i % 90) for i in range(n)).rstrip("=%\\") + "z"
+        for before in range(7):
+            coded = base64.b64encode(b"-" * before + secret.encode() + b"--")
+            got = shown(probe, ["-", secret], b"<%s>" % coded)
+            assert re.fullmatch(rb"<[\w+/]{%d}\(secret\)[\w+/]{2,4}=*>"
+                                % -(-8 * before // 6), got), (secret, got)
+
+
+def test_L6_pieces(probe):
+    """Of a secret that was cut, broken into lines or changed, 7 bytes at most
+    are seen."""
+    r = random.Random(16)
+    for secret in random_secrets("pieces", 100):
+        at, size = r.randrange(len(secret)), r.choice((8, 9, 20, 76))
+        for text in (secret[:at], secret[at:], secret[at:at + size], "\n".join(
+                secret[i:i + 76] for i in range(0, len(secret), 76)),
+                secret[:at] + "|" + secret[at + 1:]):
+            got = shown(probe, [secret], b"<%s..." % text.encode()).decode(
+                "utf-8", "replace")
+            assert len(secret) < 8 or not any(x in got for x in runs(secret)), got
 
 
 def test_L6_base64_without_padding(probe):
@@ -416,7 +450,8 @@ def test_A8_no_signature_between_attempts(tstream, context):
         found = urllib.parse.unquote(
             re.search('oauth_signature="(.*)"', value)[1])
         c.send(b"HTTP/1.1 503 x\r\nContent-Length: 1\r\n\r\n")
-        during.append((found, found.rstrip("=").encode() in memory(p.pid)))
+        during.append((found, found.rstrip("=").lower().encode()
+                       in memory(p.pid).lower()))
         c.send(b"x")
 
     with Server(scripted(refuse), context) as server:
@@ -429,7 +464,7 @@ def test_A8_no_signature_between_attempts(tstream, context):
     (signature, was_there), = during
     assert was_there, "the test is blind"
     for form in (signature.rstrip("="), urllib.parse.quote(signature, safe="")):
-        assert form.encode() not in text
+        assert form.lower().encode() not in text.lower()
     mac = base64.b64decode(signature)
     assert mac not in text and mac[:12] not in text
 

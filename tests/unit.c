@@ -690,7 +690,7 @@ static void test_proxy_urls(void **state)
 	assert_memory_equal(secrets.value[SECRET_PROXY_USER], "me", 2);
 	assert_memory_equal(secrets.value[SECRET_PROXY_PASSWORD], "a@b", 3);
 	assert_int_equal(secrets.n[SECRET_PROXY_PASSWORD], 3);
-	assert_memory_equal(secrets.value[SECRET_PROXY_BASIC], "bWU6YUBi", 8);
+	assert_memory_equal(secrets.value[SECRET_PROXY_BASIC], "bwu6yubi", 8);
 	for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		assert_non_null(proxy_url(&p, bad[i], &there, &secrets));
 }
