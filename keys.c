@@ -44,8 +44,8 @@ static enum key find_key(const char *name)
 	size_t n;
 	int k;
 
-	if (strncmp(name, "export ", 7) == 0)
-		name += 7 + strspn(name + 7, BLANKS);
+	if (strncmp(name, "export", 6) == 0 && strchr(BLANKS, name[6]) != NULL)
+		name += 6 + strspn(name + 6, BLANKS);
 	for (k = 0; k < KEYS; k++)
 		for (s = key_names[k].names; *s != '\0'; s += n) {
 			s += strspn(s, ", ");
@@ -56,7 +56,7 @@ static enum key find_key(const char *name)
 	return KEYS;
 }
 
-static bool keep(struct keys *k, enum key key, const char *value)
+static void keep(struct keys *k, enum key key, const char *value)
 {
 	struct text t = text_in(k->value[key], KEY_SIZE);
 
@@ -65,7 +65,6 @@ static bool keep(struct keys *k, enum key key, const char *value)
 		value += 7 + strspn(value + 7, BLANKS);
 	text_str(&t, value);
 	k->too_long |= t.full ? 1u << key : 0;
-	return !t.full;
 }
 
 /* Take the quotes off, and undo '' or, in double ones, \" and \\ within.
@@ -126,8 +125,8 @@ static const char *parse_line(struct keys *k, char *line)
 		why = unquote(s);
 	else
 		s = trim(drop_comment(value));
-	if (why == NULL && !keep(k, key, s))
-		why = "has a value that is too long";
+	if (why == NULL)
+		keep(k, key, s);
 	return why;
 }
 
@@ -262,6 +261,8 @@ bool keys_complete(const struct keys *k, unsigned set, const char *source,
 			why = " has too many bytes in the ";
 		else if (k->value[i][0] == '\0')
 			why = " has no ";
+		else if (i == KEY_USER && strchr(k->value[i], ':') != NULL)
+			why = " has a colon in the "; /* RFC 7617, 2 */
 		else if (!can_be_sent(k->value[i], i == KEY_PASSWORD))
 			why = i == KEY_PASSWORD
 				  ? " has a control character, or no UTF-8, in "

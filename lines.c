@@ -60,7 +60,7 @@ static enum lines_event unfinished(struct lines *l, const unsigned char *p,
 				   size_t size, struct line *line)
 {
 	l->scan.error = JSON_UNFINISHED;
-	l->scan.at = l->start > 0 ? l->start : size;
+	l->scan.at = l->start > 0 ? l->start - 1 : size;
 	return deliver(l, p, l->start > 0 ? l->start : l->n, l->scan.at,
 		       LINES_MALFORMED, line);
 }

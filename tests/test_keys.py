@@ -141,13 +141,18 @@ def test_K8_names(sent, names):
 
 def test_K8_export(sent):
     """A file for the shell means here what it means there."""
-    text = ("export BEARER_TOKEN='abc%2F'  # for sh\nexport BASIC_USER=x\n"
+    text = ("export\tBEARER_TOKEN='abc%2F'  # for sh\nexport BASIC_USER=x\n"
             "export  USER=\"re\\\\a\\\"der\"\n  export PASSWORD='op en'\n")
     shell = subprocess.run(["sh", "-c", text + 'printf "%s\\n" "$USER" '
                             '"$PASSWORD" "$BEARER_TOKEN"'],
                            capture_output=True, text=True).stdout.splitlines()
     assert sent(text) == tuple(shell[:2])
     assert sent(text, "bearer") == shell[2]
+
+
+def test_K8_a_user_with_a_colon(sent):
+    """RFC 7617: the server would take it for where the password begins."""
+    assert "has a colon in the user name" in sent("user: a:b\npassword: c\n")
 
 
 @pytest.mark.parametrize("text", [
@@ -175,7 +180,7 @@ def test_K8_long_values(sent, size):
 def test_K8_too_long(sent):
     long = SECRET + "x" * (1024 - len(SECRET))
     says = sent(f"bearer_token: {long}\n", "bearer")
-    assert "line 1" in says and "too long" in says
+    assert "too many bytes in the bearer token (bearer_token)" in says
     says = sent(None, "bearer", env={"BEARER_TOKEN": long})
     assert "bearer token" in says and "too many bytes" in says
     assert "has no" not in says
