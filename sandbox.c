@@ -108,7 +108,6 @@ static const int always[] = {
 static const int streaming[] = {
 	SYS_write,       SYS_writev,       SYS_getrandom,      SYS_ftruncate,
 	SYS_getsockopt,  SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_getpid,
-	SYS_tkill,       SYS_kill,
 #ifdef SYS_ftruncate64
 	SYS_ftruncate64,
 #endif
@@ -135,6 +134,8 @@ static const int writing[] = {
 };
 static const int deadly[] = { SYS_execve, SYS_execveat, SYS_ptrace };
 
+#define OWN UINT32_MAX /* stands for the number of this process */
+
 /* Calls whose arguments are looked at: one, masked, must be one of two values.
  * All lines of one call must hold; they stand together. */
 enum who { STREAM = 1, NAMES = 2, BOTH = 3 };
@@ -152,6 +153,7 @@ static const struct rule {
 	{ NAMES, SYS_socket, 2, ~0u, { 0, IPPROTO_UDP } },
 	{ STREAM, SYS_setsockopt, 1, ~0u, { SOL_SOCKET, IPPROTO_TCP } },
 	{ NAMES, SYS_setsockopt, 1, ~0u, { IPPROTO_IPV6, IPPROTO_TCP } },
+	{ STREAM, SYS_kill, 0, ~0u, { OWN, OWN } },
 	{ BOTH, SYS_sendto, 3, MSG_FASTOPEN, { 0, 0 } },
 	{ NAMES, SYS_sendmsg, 2, MSG_FASTOPEN, { 0, 0 } },
 	/* The C library's open sets the flag by itself. */
@@ -217,7 +219,8 @@ static void put_rule(struct filter *f, const struct rule *r)
 	put(f, JUMP_IF_EQUAL, (uint32_t)r->call, 0, 6);
 	put(f, LOAD, AT_ARGUMENTS + 8 * r->argument + low, 0, 0);
 	put(f, AND, r->mask, 0, 0);
-	put(f, JUMP_IF_EQUAL, r->value[0], 2, 0);
+	put(f, JUMP_IF_EQUAL,
+	    r->value[0] == OWN ? (uint32_t)getpid() : r->value[0], 2, 0);
 	put(f, JUMP_IF_EQUAL, r->value[1], 1, 0);
 	put(f, RETURN, TRAP, 0, 0);
 	put(f, more ? LOAD : RETURN, more ? AT_NUMBER : ALLOW, 0, 0);

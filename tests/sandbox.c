@@ -205,6 +205,16 @@ static int open_at_all(void)
 	    SYS_openat);
 }
 
+/* Itself it may end; another process it must not even ask for. */
+static int kill_another(void)
+{
+	static const pid_t first = 1;
+
+	if (kill(getpid(), 0) != 0)
+		return 4;
+	return refused(kill(first, 0), SYS_kill);
+}
+
 static bool is_denied(const char *path, int flags)
 {
 	return open(path, flags, 0600) < 0 && errno == EACCES;
@@ -281,6 +291,7 @@ static const struct {
 	{ "names_user_namespace", NAMES, user_namespace },
 	{ "fork_at_all", STREAM, fork_at_all },
 	{ "open_at_all", STREAM, open_at_all },
+	{ "kill_another", STREAM, kill_another },
 	{ "names_files", NAMES, names_files },
 	{ "stream_files", FILES, stream_files },
 	{ "ports", STREAM, ports },
