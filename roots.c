@@ -129,10 +129,15 @@ void roots_begin(struct roots *r, uint64_t unix_time)
 
 void roots_push(struct roots *r, const unsigned char *p, size_t n)
 {
+	const unsigned char *cr;
 	size_t k;
 
 	while (n > 0 && r->error == NULL) {
-		k = br_pem_decoder_push(&r->pem, p, n);
+		cr = memchr(p, '\r', n); /* of CRLF: left out */
+		k = cr == p
+			? 1
+			: br_pem_decoder_push(
+			      &r->pem, p, cr != NULL ? (size_t)(cr - p) : n);
 		p += k;
 		n -= k;
 		switch (br_pem_decoder_event(&r->pem)) {
