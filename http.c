@@ -200,7 +200,9 @@ static const char *take_field(struct http_head *h, struct piece name,
 	known = &h->field[i];
 	if (i == HTTP_TRANSFER_ENCODING && (known->p != NULL || h->minor_zero ||
 					    !text_is_word(v.p, v.n, "chunked")))
-		return refuse(h, v, "a transfer coding other than chunked");
+		return refuse(
+		    h, v,
+		    "a transfer coding other than chunked, once, in HTTP/1.1");
 	if (known->p == NULL)
 		*known = v;
 	else if (known->n == v.n && memcmp(known->p, v.p, v.n) == 0)
@@ -244,7 +246,8 @@ static const char *judge_fields(struct http_head *h)
 			text_is_word(type, n, "text/event-stream");
 	if (length.p != NULL &&
 	    !text_to_u64(length.p, length.n, UINT64_MAX, &h->length))
-		return refuse(h, length, "Content-Length is not a number");
+		return refuse(h, length,
+			      "Content-Length is no number of 64 bits");
 	if (h->status == 101)
 		return "a protocol switch nobody asked for";
 	if (h->status < 200)

@@ -57,11 +57,6 @@ void log_init(enum log_level level, bool live, const struct secrets *hide)
 	has_live = live && !in_journal;
 }
 
-bool log_shows(enum log_level level)
-{
-	return level <= shown;
-}
-
 void log_put(struct text *t, const char *format, ...)
 {
 	char words[640];
@@ -162,7 +157,7 @@ bool log_omits(enum log_level level, const char *format)
 	struct timespec now;
 	uint64_t passed;
 
-	if (!log_shows(level))
+	if (level > shown)
 		return true;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	passed = (uint64_t)(now.tv_sec - k->second);
@@ -180,7 +175,7 @@ void log_line(enum log_level level, const char *format, ...)
 	struct text line = text_in(buf, LINE - TOLD);
 	va_list ap;
 
-	if (all ? !log_shows(level) : log_omits(level, format))
+	if (all ? level > shown : log_omits(level, format))
 		return;
 	k->used++;
 	put_prefix(&line, level);

@@ -19,9 +19,6 @@ void log_init(enum log_level level, bool live, const struct secrets *secrets);
  * reads (systemd.exec(5)). */
 bool log_is_journal(void);
 
-/* Is a line of this level shown? */
-bool log_shows(enum log_level level);
-
 /* Would log_line with these, the same pointer, leave its line out now? If that
  * is for being one too many, it is counted as that. To be asked before foreign
  * text is made ready for it, which takes long: a server can send more than

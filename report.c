@@ -65,10 +65,7 @@ static void log_bad_line(const struct session *s)
 	const struct line *line = &s->line;
 	bool is_long = line->size > LINE_MAX_SIZE;
 
-	/* a web page: that it is one has been told, but for -q */
-	if ((log_shows(LOG_INFO) && s->head.other_type &&
-	     s->stats.tweets + s->stats.notices == 0) ||
-	    log_omits(LOG_ERROR, bad))
+	if (log_omits(LOG_ERROR, bad))
 		return;
 	log_line(LOG_ERROR, bad, line->size,
 		 is_long ? "too long" : json_error_text(line->error),
@@ -186,9 +183,11 @@ static void put_status(struct text *t, const struct session *s,
 		log_put(t, " - %s", advice(h->status, r));
 	if (h->status == 401 && h->date != 0 && skew > SKEW)
 		log_put(t,
-			" - the clock here is %" PRIu64 " seconds %s of the "
-			"server's: set it, signatures need it",
-			skew, here > h->date ? "ahead" : "behind");
+			" - the clock here is %" PRIu64 " seconds %s the "
+			"server's%s",
+			skew, here > h->date ? "ahead of" : "behind",
+			r->auth == AUTH_OAUTH1 ? ": set it, signatures need it"
+					       : "");
 }
 
 /* A disconnect message's code, what Twitter's documentation says of it, and the
