@@ -26,16 +26,12 @@ static bool knows_withheld(const struct session *s)
 	return !s->config.v2 && strcmp(s->config.tweet_key, "text") == 0;
 }
 
-static double until_next(const struct session *s, struct moment now)
-{
-	return seconds(s->due > now.ms ? s->due - now.ms : 0);
-}
-
-/* Why there is no stream, and when the next attempt is. */
+/* Why there is no stream, or not yet a byte of it, and when the next attempt
+ * is. */
 static void put_down(struct text *t, const struct session *s, struct moment now)
 {
-	if (s->phase == SESSION_BODY || s->phase == SESSION_OVER ||
-	    s->cause == CAUSE_NONE)
+	if ((s->phase == SESSION_BODY && !s->in_gap) ||
+	    s->phase == SESSION_OVER || s->cause == CAUSE_NONE)
 		return;
 	log_put(t, " (%s", cause_text(s->in_gap ? s->gap.cause : s->cause));
 	if (s->cause == CAUSE_STATUS)
@@ -44,7 +40,7 @@ static void put_down(struct text *t, const struct session *s, struct moment now)
 		log_put(t, "; %s", cause_text(s->cause));
 	if (s->phase == SESSION_WAIT)
 		log_put(t, "; the next attempt is in %.1f s)",
-			until_next(s, now));
+			seconds(s->due > now.ms ? s->due - now.ms : 0));
 	else
 		log_put(t, "; an attempt is being made)");
 }
@@ -140,7 +136,7 @@ void coverage_log(const struct coverage *c, struct moment now)
 		 seconds(covers.before));
 	for (i = 0; i < TOLD && i < covers.gaps; i++)
 		coverage_gap(LOG_ASKED, "coverage: ", &covers.longest[i]);
-	if (sum > 0)
+	if (sum > 0 && knows_withheld(s))
 		log_line(LOG_ASKED,
 			 "coverage: %" PRIu64 " tweets withheld, at least "
 			 "%" PRIu64 ": %.2f%% of those that matched",
@@ -221,7 +217,7 @@ bool coverage_name(struct coverage *c, const char *file)
 	if (stat(file, &st) < 0)
 		return true;
 	c->report_mode = st.st_mode & 0777;
-	return S_ISREG(st.st_mode) && !file_same("/dev/stderr", file);
+	return S_ISREG(st.st_mode);
 }
 
 /* Whatever somebody may have put there does not stay. */
@@ -293,8 +289,7 @@ void coverage_live(struct coverage *c, struct moment now)
 	c->last_tweets = s->stats.tweets;
 	log_put(&t, "%" PRIu64 " tweets, %.1f/s", s->stats.tweets,
 		ms > 0 ? (double)more * 1000 / (double)ms : 0);
-	if (s->phase == SESSION_WAIT && s->cause != CAUSE_NONE)
-		log_put(&t, ", next attempt in %.1f s", until_next(s, now));
+	put_down(&t, s, now);
 	if (knows_withheld(s))
 		log_put(&t, ", %" PRIu64 " withheld", s->withheld.sum);
 	text_str(&t, ", ");
@@ -306,6 +301,5 @@ void coverage_live(struct coverage *c, struct moment now)
 		covers.gaps == 1 ? "" : "s");
 	if (covers.gap_ms > 0)
 		log_put(&t, " of %.1f s", seconds(covers.gap_ms));
-	put_down(&t, s, now);
 	log_live(line);
 }

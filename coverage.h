@@ -33,7 +33,7 @@ void coverage_log(const struct coverage *c, struct moment now);
 
 /* The report goes to this file, wherever links lead. It is always whole: what
  * is new is written beside it, in report_tmp, and renamed. Returns false if it
- * is there and no regular file, or that of stderr. */
+ * is there and no regular file. */
 bool coverage_name(struct coverage *c, const char *file);
 
 /* Make report_tmp. Returns false, with errno, if that cannot be done. */

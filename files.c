@@ -67,7 +67,7 @@ static void split(const char *file, char folder[PATH_MAX], char name[PATH_MAX])
 	snprintf(last, PATH_MAX - (size_t)(last - folder), ".");
 }
 
-bool file_same(const char *a, const char *b)
+bool file_same(const char *a, const char *b, bool *regular)
 {
 	char folder[PATH_MAX], name[PATH_MAX];
 	char other_folder[PATH_MAX], other_name[PATH_MAX];
@@ -75,9 +75,9 @@ bool file_same(const char *a, const char *b)
 	bool exists =
 	    (a == NULL ? fstat(STDOUT_FILENO, &one) : stat(a, &one)) == 0;
 
-	if (exists != (stat(b, &other) == 0) || (!exists && a == NULL) ||
-	    (exists && !S_ISREG(one.st_mode)))
+	if (exists != (stat(b, &other) == 0) || (!exists && a == NULL))
 		return false;
+	*regular = !exists || S_ISREG(one.st_mode);
 	if (!exists) {
 		split(a, folder, name);
 		split(b, other_folder, other_name);
@@ -214,7 +214,14 @@ void file_flush(struct file *f)
 
 void file_give_up(struct file *f)
 {
+	int fd = -1;
+
 	output_give_up(&f->out);
-	if (is_pattern(f) && lseek(f->out.to.fd, 0, SEEK_END) == 0)
+	/* by its name, which another may have taken by now */
+	if (is_pattern(f) && f->out.to.fd >= 0)
+		fd = open(f->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && lseek(fd, 0, SEEK_END) == 0)
 		unlink(f->name);
+	if (fd >= 0)
+		close(fd);
 }

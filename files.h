@@ -25,9 +25,9 @@ const char *file_name(const char *pattern, struct moment now,
 /* Where links lead from file, to one that is not there yet, too. */
 void file_target(const char *file, char target[PATH_MAX]);
 
-/* Are both the same regular file, or would be once they are made? b is a path;
- * so is a, or NULL for stdout. */
-bool file_same(const char *a, const char *b);
+/* Are both the same file, or would be once they are made? b is a path; so is a,
+ * or NULL for stdout. Says whether it is a regular one, too. */
+bool file_same(const char *a, const char *b, bool *regular);
 
 /* Prepare to append to f, whose pattern and first name are set. What has no %
  * is opened at once, else only whether it can be is looked at. *fd is what

@@ -59,9 +59,6 @@ void loop_signals(bool have_names)
 		    !(heard[i] == SIGHUP && reopens))
 			sigaction(heard[i], &old, NULL);
 	}
-	a.sa_handler = SIG_IGN;
-	sigaction(SIGPIPE, &a, NULL); /* EPIPE tells the same */
-	sigaction(SIGXFSZ, &a, NULL); /* as does EFBIG */
 }
 
 static uint64_t clock_ms(clockid_t id)
@@ -354,15 +351,16 @@ static void tell(struct loop *l, struct moment now)
 	l->next_live = now.ms + 1000;
 }
 
-/* Write what is held for one output where the other has failed; a signal gives
- * that up. */
+/* Write what is held for one output where the other has failed; another signal
+ * gives that up. */
 static void write_out(struct loop *l, struct file *f)
 {
 	struct pollfd p = poll_output(&f->out);
+	const sig_atomic_t before = stop_count;
 	sigset_t none;
 
 	sigemptyset(&none);
-	while (f->out.held > 0 && f->out.error == 0 && stop_count == 0) {
+	while (f->out.held > 0 && f->out.error == 0 && stop_count == before) {
 		if (ppoll(&p, 1, NULL, &none) > 0)
 			flush(f, &p);
 		tell(l, loop_now());
@@ -374,7 +372,10 @@ static enum loop_end give_up(struct loop *l, struct moment now)
 {
 	struct file *out = &l->files[0], *notices = &l->files[1];
 	struct file *f =
-	    out->out.error == 0 && notices->out.error != 0 ? notices : out;
+	    out->out.error == 0 && (notices->out.error != 0 ||
+				    notices->out.held > out->out.held)
+		? notices
+		: out;
 	const char *why = strerror(f->out.error);
 	enum loop_end end = LOOP_OUTPUT;
 	char more[48] = "";
@@ -393,13 +394,13 @@ static enum loop_end give_up(struct loop *l, struct moment now)
 				 ", and %d bytes of others unread", unread);
 	}
 	session_cut(&l->session, now);
-	if (end == LOOP_OUTPUT)
+	if (end != LOOP_ABANDONED)
 		write_out(l, f == out ? notices : out);
-	file_give_up(&l->files[0]);
-	file_give_up(&l->files[1]);
+	file_give_up(out);
+	file_give_up(notices);
 	l->coverage.ended = why;
 	lost = out->out.lost + notices->out.lost;
-	log_line(end == LOOP_READER_GONE ? LOG_INFO : LOG_ERROR,
+	log_line(end == LOOP_READER_GONE && lost == 0 ? LOG_INFO : LOG_ERROR,
 		 "%s: %s; %" PRIu64 " message%s lost%s",
 		 f->pattern == NULL ? "stdout" : f->name, why, lost,
 		 lost == 1 ? " is" : "s are", more);

@@ -39,8 +39,8 @@ struct loop {
 	int signal;         /* that ended the loop, or 0 */
 };
 
-/* Take over SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGPIPE, blocked but while the
- * loop waits. If files have names, SIGHUP opens them anew, unless it is to tell
+/* Take over SIGINT, SIGTERM, SIGHUP and SIGUSR1, blocked but while the loop
+ * waits. If files have names, SIGHUP opens them anew, unless it is to tell
  * that the terminal has gone. To be called once, at the start. */
 void loop_signals(bool have_names);
 

@@ -175,17 +175,23 @@ static void check_boxes(void)
 	}
 }
 
-/* A parameter's name, which must not be one that has a meaning of its own. */
-static void check_name(const char *option, const char *s)
+/* A parameter's name, wherever it is given. */
+static void check_any_name(const char *option, const char *s)
 {
-	size_t n = strlen(s);
-
-	if (text_is_word(s, n, "delimited"))
+	if (text_is_word(s, strlen(s), "delimited"))
 		usage_error("%s: delimited would put lengths between the "
 			    "objects; one object a line is what you get",
 			    option);
 	if (strncmp(s, "oauth_", 6) == 0)
 		usage_error("%s: %s is set by the signature", option, s);
+}
+
+/* The same where it must not be one that has an option of its own. */
+static void check_name(const char *option, const char *s)
+{
+	size_t n = strlen(s);
+
+	check_any_name(option, s);
 	if (text_is_word(s, n, "track") || text_is_word(s, n, "follow") ||
 	    text_is_word(s, n, "locations"))
 		usage_error("%s: use -t, -f or -l for %s", option, s);
@@ -532,6 +538,7 @@ static void apply_preset(void)
 	if (!set.test)
 		return;
 	set.loop.discard = true;
+	set.output_file = set.notices_file = NULL;
 	if (s->duration == 0)
 		s->duration = TEST_MS;
 	if (!request->get && !has_lists())
@@ -574,6 +581,7 @@ static void set_url(void)
 	const struct http_url *u = &request->url;
 	struct address a;
 	const char *why;
+	size_t i;
 
 	why = request_url(request, args.url != NULL ? args.url : default_url());
 	if (why == NULL && u->tls && u->is_address)
@@ -583,6 +591,8 @@ static void set_url(void)
 		why = "its host is no IP address";
 	if (why != NULL)
 		usage_error("-u: the URL: %s", why);
+	for (i = 0; i < request->nquery; i++)
+		check_any_name("-u", request->query[i].name);
 }
 
 /* From --proxy, where an empty one means none, else from the environment: the
@@ -627,11 +637,21 @@ static void set_proxy(void)
 		keys_wipe(names[i]);
 }
 
+/* A file's name, where - stands for something else. */
+static const char *file_or(const char *name, const char *standard)
+{
+	return name != NULL && strcmp(name, "-") == 0 ? standard : name;
+}
+
 void options_parse(struct options *o, struct request *r, int argc, char **argv)
 {
 	request = r;
 	atexit(close_stdout);
 	read_arguments(argc, argv);
+	set.keys_file = file_or(set.keys_file, "/dev/stdin");
+	set.output_file = file_or(set.output_file, NULL);
+	set.notices_file =
+	    file_or(set.notices_file, set.output_file ? "/dev/stdout" : NULL);
 	apply_preset();
 	add_defaults();
 	set_url();
@@ -683,11 +703,16 @@ void options_notes(const struct request *r)
 /* A part of the request as it would go out, each line behind a mark. */
 static void print_lines(const char *p, size_t n)
 {
+	static char buf[4 * REQUEST_BODY];
 	const char *line;
+	struct text t;
 	size_t size;
 
-	while ((line = request_next_line(&p, &n, &size)) != NULL)
-		printf("> %s\n", shown(line, size));
+	while ((line = request_next_line(&p, &n, &size)) != NULL) {
+		t = text_in(buf, sizeof buf);
+		secret_append(&request->secrets, &t, line, size, true);
+		printf("> %s\n", buf);
+	}
 }
 
 /* What the commas made of a list, and its limit. */
@@ -741,7 +766,8 @@ void options_dry_run(const struct options *o, struct request *r)
 	       (unsigned long long)o->buffer,
 	       (unsigned long long)o->loop.session.duration / 1000,
 	       (unsigned long long)o->loop.session.count);
-	printf("checked: credentials are there; certificates of %s\n",
+	printf("checked: credentials %s; certificates of %s\n",
+	       r->auth == AUTH_NONE ? "are not sent" : "are there",
 	       o->ca_file != NULL ? shown(o->ca_file, strlen(o->ca_file))
 				  : "SSL_CERT_FILE or the binary");
 	printf("not checked: files to be written; whether the server accepts "

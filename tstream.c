@@ -146,8 +146,8 @@ static void name_file(const char *option, const char *pattern,
 }
 
 /* Refuse to write to a file that is another of these as well, before any is
- * opened: the one would destroy what the other holds. Of -o and -n together one
- * output is made. */
+ * opened: the one would destroy what the other holds. -n where the rest goes,
+ * to -o's file or the same pipe or terminal, makes one output of both. */
 static void refuse_same_file(void)
 {
 	const struct coverage *c = &wheel.coverage;
@@ -156,27 +156,33 @@ static void refuse_same_file(void)
 		const char *what, *file;
 	} all[] = {
 		{ "stdout", NULL },
+		{ "stderr", "/dev/stderr" },
 		{ "-o", out->name },
 		{ "-n", notices->name },
 		{ "--report", c->report },
 		{ "--report's FILE.tmp", c->report_tmp },
 		{ "-k", opt.keys_file ? opt.keys_file : "keys.yaml" },
+		{ "--cafile", opt.ca_file ? opt.ca_file : "" },
 	};
+	const size_t rest = opt.output_file != NULL ? 2 : 0;
+	bool regular;
 	size_t i, j;
 
 	out->pattern = opt.output_file;
 	notices->pattern = opt.notices_file;
 	name_file("-o", opt.output_file, out->name);
 	name_file("-n", opt.notices_file, notices->name);
-	for (i = 1; i < sizeof all / sizeof all[0]; i++)
+	for (i = 2; i < sizeof all / sizeof all[0]; i++)
 		for (j = 0; j < i; j++) {
 			if (*all[i].file == '\0' ||
-			    !file_same(all[j].file, all[i].file))
+			    !file_same(all[j].file, all[i].file, &regular))
 				continue;
-			if (all[i].file != notices->name || j != 1)
+			if (all[i].file == notices->name && j == rest &&
+			    (j > 0 || !regular))
+				notices->pattern = NULL;
+			else if (regular)
 				usage_error("%s and %s are the same file",
 					    all[j].what, all[i].what);
-			notices->pattern = NULL;
 		}
 }
 
@@ -251,6 +257,8 @@ static void set_up(int argc, char **argv)
 
 	check_descriptors();
 	harden();
+	signal(SIGPIPE, SIG_IGN); /* EPIPE tells the same */
+	signal(SIGXFSZ, SIG_IGN); /* as does EFBIG */
 	/* A reload, or a look at it, that comes at once must not end us. */
 	sigemptyset(&early);
 	sigaddset(&early, SIGHUP);
@@ -300,6 +308,7 @@ static void set_up(int argc, char **argv)
 /* What is not needed any more is given up. */
 static void shut_in(void)
 {
+	const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	const struct sandbox_needs needs = {
 		.port = wheel.net.proxy != NULL ? opt.proxy.url.port
 						: request.url.port,
@@ -307,8 +316,16 @@ static void shut_in(void)
 						   : NULL,
 			   opt.output_file, opt.notices_file },
 	};
-	const struct sandbox s = sandbox_enter(&needs);
+	struct sandbox s;
 
+	/* the keys file, perhaps, which could be read again */
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+		close(STDIN_FILENO);
+	close(null);
+	s = sandbox_enter(&needs);
+	log_line(LOG_DEBUG,
+		 "system calls are %slimited; Landlock's version: %d",
+		 s.calls ? "" : "not ", s.landlock);
 	if (!s.calls)
 		log_line(LOG_INFO, "system calls cannot be limited here");
 	if (s.landlock < 4)
@@ -318,32 +335,47 @@ static void shut_in(void)
 			 s.landlock == 0 ? "is missing" : "is too old");
 }
 
-/* The one sentence of --test. */
-static void tell_test(enum loop_end end)
+/* The one sentence of --test. Returns false if stdout does not take it. */
+static bool tell_test(enum loop_end end)
 {
 	const struct session *s = &wheel.session;
-	uint64_t seconds = (loop_now().ms - s->started + 500) / 1000;
+	const unsigned long long tweets = s->stats.tweets,
+				 others = request.get ? s->stats.notices : 0,
+				 ms = loop_now().ms - s->started;
+	char line[2048];
+	struct text t = text_in(line, sizeof line);
+	ssize_t k;
 
-	if (end == LOOP_FATAL || s->stats.connects == 0) {
-		printf("does not work: %s\n", report_why());
-	} else if (s->stats.tweets + (request.get ? s->stats.notices : 0) ==
-		   0) {
-		printf("connected, but no tweets came in %llu s: %s\n",
-		       (unsigned long long)seconds, report_why());
-	} else {
-		printf("works: %llu tweets",
-		       (unsigned long long)s->stats.tweets);
-		if (request.get && s->stats.notices > 0)
-			printf(" and %llu other messages",
-			       (unsigned long long)s->stats.notices);
-		printf(" in %llu s\n", (unsigned long long)seconds);
+	if (s->stats.connects == 0)
+		log_put(&t, "does not work");
+	else if (tweets + others == 0)
+		log_put(&t, "connected, but no tweets came in %llu s",
+			(ms + 500) / 1000);
+	else
+		log_put(&t, "works: %llu tweets", tweets);
+	if (others > 0)
+		log_put(&t, " and %llu other messages", others);
+	if (tweets + others > 0)
+		log_put(&t, " in %llu s", (ms + 500) / 1000);
+	if (tweets + others == 0 || end == LOOP_FATAL) {
+		text_str(&t, ": ");
+		log_foreign(&t, report_why(), strlen(report_why()));
 	}
-	fflush(stdout);
+	text_str(&t, "\n");
+	while (t.n > 0 &&
+	       (k = nowait_write(&wheel.files[0].out.to, t.p, t.n)) > 0) {
+		t.p += k;
+		t.n -= (size_t)k;
+	}
+	if (t.n > 0)
+		log_line(LOG_ERROR, "stdout: %s", strerror(errno));
+	return t.n == 0;
 }
 
 int main(int argc, char **argv)
 {
 	enum loop_end end;
+	bool told;
 
 	set_up(argc, argv);
 	if (opt.report_file != NULL && !coverage_open(&wheel.coverage))
@@ -357,17 +389,17 @@ int main(int argc, char **argv)
 			 report_why());
 	conclude();
 	loop_refused(&wheel);
-	if (opt.test)
-		tell_test(end);
+	told = !opt.test || tell_test(end);
 	log_end();
 	if (wheel.signal != 0)
 		die_by(wheel.signal);
 	if (end == LOOP_READER_GONE)
 		die_by(SIGPIPE);
-	if (end == LOOP_OUTPUT || wheel.coverage.report_failed ||
+	if (end == LOOP_OUTPUT || wheel.coverage.report_failed || !told ||
 	    (end == LOOP_FATAL && wheel.net.failure == NET_NO_LOOK_UP))
 		return EXIT_MACHINE;
-	return end == LOOP_FATAL || wheel.session.stats.connects == 0
+	return (end == LOOP_FATAL && !opt.test) ||
+		       wheel.session.stats.connects == 0
 		   ? EXIT_FATAL
 		   : EXIT_DONE;
 }

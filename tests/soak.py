@@ -28,6 +28,7 @@ from conftest import clean_environment, stats
 from peer import HEAD, Server, chunk, response
 
 MOST_KIB = 4096  # a buffer and a line of 1 MiB each, and all the rest
+BURST = 1000  # messages, unread at first: all memory of fixed size is touched
 DONE = b'{"disconnect":{"code":9}}'
 
 
@@ -41,6 +42,7 @@ class Host:
         self.count, self.number = collections.Counter(), 0
         self.alone = threading.Lock()
         self.over = False
+        self.begun = threading.Event()
 
     def message(self):
         r, self.number = self.rng, self.number + 1
@@ -96,8 +98,10 @@ class Host:
         c.send(HEAD)
         # a stream of 16 s or more is followed by the next at once
         until = time.monotonic() + r.choice([0, 0.1, 2, 17, 18])
-        for _ in range(r.choice([1, 5, 50, 400])):
+        for _ in range(r.choice([1, 5, 50, 400])
+                       if self.begun.is_set() else BURST):
             self.send(c, *self.message())
+        self.begun.set()
         while self.may_stall and time.monotonic() < until:
             self.send(c, *self.message())
             time.sleep(r.random() * 0.02)  # the stream's own pace
@@ -134,6 +138,7 @@ class Reader(threading.Thread):
 
     def run(self):
         rest = b""
+        self.host.begun.wait(30)
         while data := os.read(self.pipe.fileno(), 65536):
             lines = (rest + data).split(b"\n")
             rest = lines.pop()
@@ -186,7 +191,6 @@ def run(name, binary, seconds, reconnects, fast):
         while p.poll() is None:
             with contextlib.suppress(FileNotFoundError, TypeError):
                 now = footprint(p.pid)
-                # memory of fixed size is first touched in the first tenth
                 if early is None and host.count["connects"] >= max(
                         3, reconnects / 10) and \
                         time.monotonic() - begin >= seconds / 10:

@@ -128,10 +128,23 @@ def test_test_writes_its_sentence_to_stdout_and_nothing_else(tstream):
         c.send(stream(tweets(3)))
         c.wait_closed()
 
+    torn = tstream.cwd / "torn"
+    torn.write_text("torn")
     with Server(scripted(send)) as server:
-        p = tstream("-u", server.url(), "--test", "-d", "1", "-o", "f")
+        p = tstream("-u", server.url(), "--test", "-d", "1", "-o", "f", "-n", torn)
     assert p.stdout.startswith(b"works: 3 tweets")
-    assert (tstream.cwd / "f").read_bytes() == b""
+    assert torn.read_text() == "torn" and not (tstream.cwd / "f").exists()
+
+
+def test_a_dash_is_stdout(tstream):
+    notice = b'{"delete":1}'
+    with Server(scripted(stream(tweets(3) + [notice]) + BYE)) as server:
+        p = tstream("-u", server.url(), "-o", "-", "-n", "-")
+        q = tstream("-u", server.url(), "-o", "f", "-n", "-")
+    assert p.stdout == joined(tweets(3) + [notice]) + BYE_LINE
+    assert q.stdout == notice + b"\n" + BYE_LINE
+    assert (tstream.cwd / "f").read_bytes() == joined(tweets(3))
+    assert not (tstream.cwd / "-").exists()
 
 
 CONVERSIONS = "aAbBcCdeFgGhHIjmMprRStTuUVwWXyYzZ%"

@@ -164,6 +164,10 @@ def test_dry_run_shows_no_credentials():
         for value in (peer.KEYS["client_secret"], peer.KEYS["client_key"]):
             assert value not in p.stdout + p.stderr or value in \
                 p.stdout.split("base string")[-1]
+    token = "S3CRET-of-" + "b" * 20
+    p = dry("--v2", "-p", "key=" + token, "-H", "X-Key: " + token, "-u",
+            "https://h/x?token=" + token, env={"BEARER_TOKEN": token})
+    assert p.stdout.count("(secret)") == 3 and "S3CRET" not in p.stdout
 
 
 def request_for(tstream, *args):
@@ -270,9 +274,17 @@ def test_test_says_what_does_not_work(tstream):
     assert re.fullmatch(rb"does not work: .*refused.*\n", p.stdout), p.stdout
 
 
+def test_test_works_and_ends(tstream):
+    """A 200 came; that it ended for good is said beside it."""
+    script = HEAD + chunk(b'{"text":"x"}\r\n{"disconnect":{"code":6}}\r\n')
+    with Server(scripted(script)) as server:
+        p = tstream("--test", "-u", server.url())
+    assert (p.returncode, p.stdout) == (
+        0, b"works: 1 tweets in 0 s: a disconnect message came, code 6 (a token "
+           b"was revoked)\n")
+
+
 @pytest.mark.parametrize("script, says", [
-    (HEAD + chunk(b'{"text":"x"}\r\n{"disconnect":{"code":6}}\r\n'),
-     "a disconnect message came, code 6 (a token was revoked)"),
     (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n",
      "the response breaks the protocol: a Content-Encoding nobody asked for: gzip"),
     (b"SSH-2.0-x\r\n", "the response breaks the protocol: not an HTTP/1.0 or "

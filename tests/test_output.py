@@ -10,6 +10,7 @@ import pathlib
 import pty
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ import pytest
 from conftest import clean_environment, stats
 from peer import HEAD, Server, chunk, scripted
 from test_failures import Rooted, needs_root
+from test_files import pending
 from test_stream import BYE, BYE_LINE, holding, joined, stream, tweets, wait_until
 
 
@@ -248,6 +250,10 @@ SAME = {  # f holds something; what else leads there, and who is to write
     "stdout, -n": (">f", ["-n", "hard"]),
     "/dev/stdout": (">f", ["--report", "/dev/stdout"]),
     "not yet there": (None, ["-n", "new", "--report", "../here/new"]),
+    "authorities": ("f", ["-o", "f", "--cafile", "hard"]),
+    "stderr": ("2>f", ["-o", "f"]),
+    "stderr, -n": ("2>f", ["-n", "link"]),
+    "stderr, --report": ("2>f", ["--report", "f"]),
 }
 
 
@@ -265,14 +271,44 @@ def test_E8_one_file_in_two_roles(tstream, tmp_path, case):
     words = tstream.command(keys=False) + ["-k", "keys"]
     with Server(scripted(holding)) as server:
         with open(here / "f", "ab") as out:
-            p = subprocess.run([*words, "-u", server.url(), "-d", "1", *args],
-                               cwd=here, capture_output=holds != ">f",
-                               env=clean_environment(), timeout=20,
-                               **(dict(stdout=out, stderr=subprocess.PIPE)
-                                  if holds == ">f" else {}))
+            p = subprocess.run(
+                [*words, "-u", server.url(), "-d", "1", *args], cwd=here,
+                env=clean_environment(), timeout=20,
+                stdout=out if holds == ">f" else subprocess.PIPE,
+                stderr=out if holds == "2>f" else subprocess.PIPE)
         assert server.accepted == 0
-    assert p.returncode == 2 and b"are the same file" in p.stderr
+    said = p.stderr
+    if holds == "2>f":
+        said = (here / "f").read_bytes()[len(was["f"]):]
+        was.update({name: was[name] + said for name in ("f", "link", "hard")})
+    assert p.returncode == 2 and b"are the same file" in said
     assert was == {f.name: f.read_bytes() for f in here.iterdir()}
+
+
+@pytest.mark.parametrize("args", [["-n", "/dev/stdout"], ["-n", "/dev/stderr"],
+                                  ["-o", "fifo", "-n", "fifo"]])
+def test_E8_one_pipe_is_one_output(tstream, args):
+    """In the order of arrival, and no line in another; but where -o leads
+    elsewhere, stdout's pipe has the notices alone."""
+    messages = [m for i in range(200) for m in (
+        b'{"text":"%s"}' % (b"t" * 50000), b'{"delete":"%s"}' % (b"d" * 200))]
+    path = tstream.cwd / "fifo"
+    os.mkfifo(path)
+    with Server(scripted(stream(messages) + BYE)) as server:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        p = tstream.start("-q", "-u", server.url(), *args, stderr=subprocess.STDOUT)
+        if "fifo" in args:
+            select.select([fd], [], [], 20)
+        os.set_blocking(fd, True)
+        with open(fd if "fifo" in args else p.stdout.fileno(), "rb",
+                  closefd=False) as f:
+            got = f.read()
+        assert p.wait(20) == 0
+        os.close(fd)
+        q = tstream("-u", server.url(), "-o", "tweets", "-n", "/dev/stdout")
+    assert got == joined(messages) + BYE_LINE
+    assert q.returncode == 0 and q.stdout == joined(messages[1::2]) + BYE_LINE
+    assert (tstream.cwd / "tweets").read_bytes() == joined(messages[::2])
 
 
 def test_E8_keys_that_are_not_named(tstream, tmp_path):
@@ -315,6 +351,23 @@ def test_E9_one_output_fails_beside_a_slow_one(tstream, patient):
     assert lost == 1 if patient else lost > 1000
 
 
+def test_E9_one_output_fails_after_a_signal(tstream, tmp_path):
+    """It is the second signal that gives up what is held, not the first."""
+    path, messages = tmp_path / "fifo", tweets(3000, 1000)
+    os.mkfifo(path)
+    fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with Server(scripted(stream(messages))) as server:
+        run = Run(tstream, server.url(), "-n", path, stdout=subprocess.PIPE)
+        run.held()
+        run.p.send_signal(signal.SIGTERM)
+        wait_until(lambda: pending(run.p.pid) == 0)
+        os.close(fifo)
+        got = run.p.stdout.read()
+        assert run.p.wait(10) == -signal.SIGTERM
+    assert "0 messages are lost" in run.err
+    assert got == joined(messages[:stats(run.err)["tweets"]])
+
+
 @pytest.mark.parametrize("notices", [None, "file", "fifo"])
 def test_E9_reader_goes_away(tstream, tmp_path, notices):
     """Counted, told, reported; then death by SIGPIPE."""
@@ -341,6 +394,10 @@ def test_E9_reader_goes_away(tstream, tmp_path, notices):
                    if run.held() else False)
         held = run.held()
         run.p.stdout.close()
+        if notices == "fifo":  # its reader is late, not gone
+            os.set_blocking(fifo, True)
+            with open(fifo, "rb") as f:
+                assert f.read() == joined(deletes)
         assert run.p.wait(5) == -signal.SIGPIPE
     lost = int(re.search(r"stdout: the reader has gone away; (\d+) messages "
                          "are lost", run.err)[1])
@@ -348,12 +405,54 @@ def test_E9_reader_goes_away(tstream, tmp_path, notices):
         assert path.read_bytes() == joined(deletes)
     unread = re.search(r"lost, and (\d+) bytes of others unread", run.err)
     assert int(unread[1]) >= len(messages[0])
-    # a line of which a part is out is lost too: one for each output
-    assert held // (size + 10) <= lost <= held // (len(messages[0]) + 1) + 2
+    # a line of which a part is out is lost too
+    if notices != "fifo":
+        assert held // (size + 10) <= lost <= held // (len(messages[0]) + 1) + 1
     assert run.err.index("gone away") < run.err.rindex(" stats ")
     assert json.loads((tmp_path / "report").read_text())["tweets"] == 3000
-    if notices == "fifo":
-        os.close(fifo)
+
+
+def test_E9_reader_goes_away_at_q(tstream):
+    """Messages that are lost are an error."""
+    with Server(scripted(stream(tweets(3000, 1000)))) as server:
+        p = tstream.start("-q", "-u", server.url())
+        assert p.stdout.read(1)
+        p.stdout.close()
+        assert p.wait(10) == -signal.SIGPIPE
+        err = p.stderr.read()
+    assert re.search(rb"the reader has gone away; [1-9]\d* messages are lost", err)
+
+
+def test_O10_stderr_whose_reader_is_gone_at_the_start(tstream, tmp_path):
+    """The start has something to say: others can read the keys."""
+    keys = tmp_path / "open"
+    shutil.copy(tstream.keys_file, keys)
+    keys.chmod(0o644)
+    a, b = os.pipe()
+    os.close(a)
+    with Server(scripted(stream(tweets(2)) + BYE)) as server:
+        p = tstream.start("-u", server.url(), "-k", keys, stderr=b)
+        os.close(b)
+        assert p.stdout.read() == joined(tweets(2)) + BYE_LINE
+        assert p.wait(10) == 0
+
+
+def test_test_ends_where_stdout_takes_nothing(tstream):
+    a, b = socket.socketpair()
+    fill(b.fileno())
+    with Server(scripted(holding)) as server:
+        p = tstream.start("--test", "-d", "1", "-u", server.url(), stdout=b)
+        assert p.wait(20) == 3 and b"stdout: " in p.stderr.read()
+    a.close()
+    b.close()
+
+
+def test_stdin_is_left_behind(tstream):
+    """What held the keys cannot be read again."""
+    with Server(scripted(holding)) as server, open(tstream.keys_file) as keys:
+        p = tstream.start("-k", "-", "-u", server.url(), keys=False, stdin=keys)
+        assert p.stdout.read(1)
+        assert os.readlink(f"/proc/{p.pid}/fd/0") == "/dev/null"
 
 
 def test_E9_reader_of_a_socket_goes_away(tstream):

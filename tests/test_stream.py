@@ -330,6 +330,8 @@ def test_A6_largest_request(tstream):
     (["-l", "200,0,1,1"], "longitude"), (["-l", "0,91,1,92"], "latitude"),
     (["-l", "1,1,0,0"], "south-west"), (["-l", "a,b,c,d"], "degrees"),
     (["-l", ",".join(["0,0,1,1"] * 26)], "25"),
+    (["-u", "https://h/?a=b&%64elimited=length"], "delimited"),
+    (["-u", "https://h/?oauth_token=1"], "signature"),
     (["-p", "delimited=length"], "delimited"), (["-p", "x"], "NAME=VALUE"),
     (["-p", "=x"], "NAME=VALUE"), (["-p", "a=b\r\nc"], "NAME=VALUE"),
     (["-p", "oauth_nonce=1"], "signature"), (["-p", "track=x"], "-t"),
@@ -605,6 +607,13 @@ def test_T26_ca_files(tstream, authority, tmp_path, text, says):
     assert p.returncode == 2 and re.search(says, p.stderr), p.stderr
 
 
+def test_T26_ca_file_with_crlf(tstream, authority, context, tmp_path):
+    path = tmp_path / "ca"
+    path.write_bytes(authority.file.read_bytes().replace(b"\n", b"\r\n"))
+    with Server(scripted(stream([]) + BYE), context) as server:
+        assert tstream("-u", server.url(), "--cafile", path).returncode == 0
+
+
 def test_T26_expired_anchor_is_left_out(tstream, authority, context, tmp_path):
     old = peer.Authority(tmp_path, "old CA", days=(-9, -1))
     both = tmp_path / "both"
@@ -692,7 +701,11 @@ def test_H5_L3_clock_hint(tstream):
         assert ("the clock here" in p.stderr) == said
         if said:
             assert re.search("(3999|400[01]) seconds "
-                             + ("ahead" if skew < 0 else "behind"), p.stderr)
+                             + ("ahead of" if skew < 0 else "behind")
+                             + " the server's: set it, signatures need it", p.stderr)
+        with Server(scripted(response(b"401 x", b"no", [date]))) as s:
+            p = tstream("-u", s.url(), "--auth", "none")
+        assert bool(re.search(r"(ahead of|behind) the server's$", p.stderr, re.M)) == said
 
 
 def waits(stderr):
