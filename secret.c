@@ -197,6 +197,18 @@ void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)
 			s->noted[slot(s->value[i] + k)] = true;
 }
 
+/* How many bytes from..end-1 and begin, of size bytes, have in common; 0 if
+ * that is less than least. */
+static size_t common(const unsigned char *from, const unsigned char *end,
+		     const unsigned char *begin, size_t size, size_t least)
+{
+	size_t n = 0;
+
+	while (n < size && from + n < end && from[n] == begin[n])
+		n++;
+	return n < least ? 0 : n;
+}
+
 /* How many bytes at p are PART bytes of a secret or some more, or all of one
  * that has fewer, but at least least, or the beginning of one that the end of
  * all n cuts off; 0 if there is none. What follows is found from the next
@@ -219,18 +231,17 @@ static size_t match(const struct secrets *s, size_t least,
 	for (i = 0; i < 4 * SECRETS; i++) {
 		from = s->value[i];
 		end = from + s->n[i];
-		want = s->n[i] < PART ? s->n[i] : PART;
+		want = s->n[i];
+		if (want > PART)
+			want = PART;
 		if (size < want && n >= PART) {
 			want = size;
 			end = from + size;
 		}
 		for (; want >= least && from + want <= end && most < size;
 		     from++) {
-			for (same = 0; same < size && from + same < end &&
-				       from[same] == begin[same];
-			     same++)
-				;
-			most = same >= want && same > most ? same : most;
+			same = common(from, end, begin, size, want);
+			most = same > most ? same : most;
 		}
 	}
 	return most > 0 ? n - left[most - 1] : 0;
