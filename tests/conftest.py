@@ -3,6 +3,7 @@ a way to run it."""
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -22,6 +23,15 @@ def clean_environment(extra=None):
     env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
     env.update(extra or {})
     return env
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals():
+    """What nohup, or the & of a script, has ignored would be ignored by all that
+    is started here: a handler does the same for us alone."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

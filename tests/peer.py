@@ -8,6 +8,7 @@ import pathlib
 import re
 import socket
 import ssl
+import subprocess
 import threading
 
 from cryptography import x509
@@ -55,8 +56,24 @@ class Authority:
     def pem(cert):
         return cert.public_bytes(serialization.Encoding.PEM)
 
+    @staticmethod
+    def private(key):
+        return key.private_bytes(serialization.Encoding.PEM,
+                                 serialization.PrivateFormat.PKCS8,
+                                 serialization.NoEncryption())
+
+    @classmethod
+    def bare(cls, key, name):
+        """One without a certificate or a folder."""
+        authority = cls.__new__(cls)
+        authority.key, authority.name = key, name
+        return authority
+
     def _build(self, subject, key, days, ca=False, names=None,
                digest=None, extra=()):
+        if isinstance(digest, str):
+            return self._build_weak(subject, key, days, ca, names, digest=digest,
+                                    extra=extra)
         now = datetime.datetime.utcnow()
         b = (x509.CertificateBuilder().subject_name(subject)
              .issuer_name(self.name).public_key(key.public_key())
@@ -73,6 +90,18 @@ class Authority:
             b = b.add_extension(*e)
         return b.sign(self.key, digest or hashes.SHA256())
 
+    def _build_weak(self, subject, key, *args, digest, **how):
+        """SHA-1 or MD5, by openssl, which takes what its own key has signed:
+        python3-cryptography no longer signs certificates with these."""
+        cert = self.bare(key, subject)._build(subject, key, *args, **how)
+        signer = self.folder / "signer.pem"
+        signer.write_bytes(self.private(self.key) + self.pem(self.cert))
+        p = subprocess.run(
+            ["openssl", "x509", "-CA", signer, "-set_serial",
+             str(cert.serial_number), "-preserve_dates", f"-{digest}"],
+            input=self.pem(cert), check=True, capture_output=True)
+        return x509.load_pem_x509_certificate(p.stdout)
+
     def server(self, name="localhost", names=("localhost",), kind="ec",
                days=(-1, 30), digest=None, chain=(), extra=(), self_signed=False):
         """A server's certificate and key in one file; returns its path."""
@@ -80,16 +109,12 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer = self
         if self_signed:
-            issuer = Authority.__new__(Authority)
-            issuer.key, issuer.name = key, subject
+            issuer = self.bare(key, subject)
         cert = issuer._build(subject, key, days, names=names, digest=digest,
                              extra=extra)
         path = self.folder / f"server-{cert.serial_number}.pem"
         path.write_bytes(
-            key.private_bytes(serialization.Encoding.PEM,
-                              serialization.PrivateFormat.PKCS8,
-                              serialization.NoEncryption())
-            + self.pem(cert) + b"".join(self.pem(c) for c in chain))
+            self.private(key) + self.pem(cert) + b"".join(self.pem(c) for c in chain))
         return path
 
 
