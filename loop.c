@@ -106,7 +106,9 @@ static void begin_request(struct loop *l, struct moment now)
 	report_head(">", l->request->head, l->request->head_n);
 }
 
-/* Send what is left of the request; once it is out it is wiped. */
+/* Send what is left of the request; once it is out it is wiped, and has no byte
+ * that could be sent again. Another is made for another connection alone:
+ * begin_request is called in SESSION_CONNECT, and ends that. */
 static void send_request(struct loop *l)
 {
 	struct request *r = l->request;

@@ -8,7 +8,8 @@
 /* Escapes are undone so many times, those of URLs and HTML and those of JSON in
  * turn, both in a secret and in what is searched for it: so it does not matter
  * which were there. URLs in JSON, JSON in URLs and a bearer token of Twitter's,
- * which has %XX of its own, encoded twice more, come out the same. */
+ * which has %XX of its own, encoded twice more, come out the same. Of
+ * %255Cu0041 layer 1 makes %5Cu0041, layer 3 \u0041, layer 4 A. */
 #define LAYERS 6
 
 enum { END = -1, BAD = -2 };
