@@ -74,7 +74,7 @@ class Authority:
         if isinstance(digest, str):
             return self._build_weak(subject, key, days, ca, names, digest=digest,
                                     extra=extra)
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
         b = (x509.CertificateBuilder().subject_name(subject)
              .issuer_name(self.name).public_key(key.public_key())
              .serial_number(x509.random_serial_number())
