@@ -28,7 +28,7 @@ from conftest import clean_environment, stats
 from peer import HEAD, Server, chunk, response
 
 MOST_KIB = 4096  # a buffer and a line of 1 MiB each, and all the rest
-BURST = 1000  # messages, unread at first: all memory of fixed size is touched
+BURST = 1000  # messages, unread at first: they touch memory of fixed size
 DONE = b'{"disconnect":{"code":9}}'
 
 
@@ -192,8 +192,8 @@ def run(name, binary, seconds, reconnects, fast):
             with contextlib.suppress(FileNotFoundError, TypeError):
                 now = footprint(p.pid)
                 if early is None and host.count["connects"] >= max(
-                        3, reconnects / 10) and \
-                        time.monotonic() - begin >= seconds / 10:
+                        3, reconnects / 2) and \
+                        time.monotonic() - begin >= seconds / 2:
                     early = now
                 late = now if host.count["connects"] else None
             assert reader.wrong is None, reader.wrong
