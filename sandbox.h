@@ -29,7 +29,8 @@ struct sandbox {
 };
 
 /* Give up, for this process and its children, all that is not needed. A refused
- * call fails with ENOSYS; one that starts or traces programs kills. What the
+ * call fails with ENOSYS and is noted, but for a look-up's TCP opened with
+ * data, which fails alone; one that starts or traces programs kills. What the
  * kernel cannot do is left out, and said in the result. */
 struct sandbox sandbox_enter(const struct sandbox_needs *needs);
 

@@ -78,7 +78,7 @@ static int next_reference(struct reader *r, int layer)
 {
 	static const char names[][8] = { "&amp;", "<lt;", ">gt;", "\"quot;",
 					 "'apos;" };
-	char word[10]; /* #x10ffff; and a byte */
+	char word[10] = ""; /* #x10ffff; and a byte */
 	size_t n = 0, i;
 	uint32_t v = 0;
 	int c, base;
@@ -169,7 +169,7 @@ static size_t slot(const unsigned char *p)
 	uint32_t v;
 
 	memcpy(&v, p, sizeof v);
-	return v * 2654435761u >> 18;
+	return v * 2654435761u >> (32 - SECRET_NOTED);
 }
 
 void secret_set(struct secrets *s, enum secret which, const char *p, size_t n)

@@ -8,6 +8,7 @@
 /* Bytes of one at most: base64 of a user's name and a password of 1,023 bytes
  * each has 2,732. */
 #define SECRET_MAX 2752
+#define SECRET_NOTED 14 /* bits of a hash */
 
 enum secret {
 	SECRET_CONSUMER_KEY,
@@ -28,7 +29,8 @@ struct secrets {
 	 * Letters are lower. */
 	unsigned char value[4 * SECRETS][SECRET_MAX];
 	size_t n[4 * SECRETS]; /* 0: there is none */
-	bool noted[1 << 14];   /* 4 bytes that a value has, by their hash */
+	/* that a value has 4 bytes in a row, by their hash */
+	bool noted[1 << SECRET_NOTED];
 };
 
 /* Keep p[0..n-1], at most SECRET_MAX bytes, as this secret; what was kept

@@ -164,7 +164,8 @@ static void refuse_same_file(void)
 		{ "-k", opt.keys_file ? opt.keys_file : "keys.yaml" },
 		{ "--cafile", opt.ca_file ? opt.ca_file : "" },
 	};
-	const size_t rest = opt.output_file != NULL ? 2 : 0;
+	const size_t tweets =
+	    opt.output_file != NULL ? 2 : 0; /* where they go */
 	bool regular;
 	size_t i, j;
 
@@ -177,7 +178,7 @@ static void refuse_same_file(void)
 			if (*all[i].file == '\0' ||
 			    !file_same(all[j].file, all[i].file, &regular))
 				continue;
-			if (all[i].file == notices->name && j == rest &&
+			if (all[i].file == notices->name && j == tweets &&
 			    (j > 0 || !regular))
 				notices->pattern = NULL;
 			else if (regular)
@@ -344,7 +345,7 @@ static bool tell_test(enum loop_end end)
 				 ms = loop_now().ms - s->started;
 	char line[2048];
 	struct text t = text_in(line, sizeof line);
-	ssize_t k;
+	struct output *o = &wheel.files[0].out;
 
 	if (s->stats.connects == 0)
 		log_put(&t, "does not work");
@@ -361,15 +362,12 @@ static bool tell_test(enum loop_end end)
 		text_str(&t, ": ");
 		log_foreign(&t, report_why(), strlen(report_why()));
 	}
-	text_str(&t, "\n");
-	while (t.n > 0 &&
-	       (k = nowait_write(&wheel.files[0].out.to, t.p, t.n)) > 0) {
-		t.p += k;
-		t.n -= (size_t)k;
-	}
-	if (t.n > 0)
-		log_line(LOG_ERROR, "stdout: %s", strerror(errno));
-	return t.n == 0;
+	output_line(o, (const unsigned char *)t.p, t.n);
+	output_flush(o);
+	if (o->held > 0)
+		log_line(LOG_ERROR, "stdout: %s",
+			 strerror(o->error != 0 ? o->error : EAGAIN));
+	return o->held == 0;
 }
 
 int main(int argc, char **argv)

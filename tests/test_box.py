@@ -47,6 +47,13 @@ def test_P3_refused_and_noted(trial, tmp_path):
     assert got.returncode == (-signal.SIGSYS if trial in KILLS else 0)
 
 
+def test_v_says_what_the_kernel_limits(tstream):
+    with Server(scripted(stream([]) + BYE)) as server:
+        said = tstream("-v", "-u", server.url()).stderr
+    assert re.search(r"system calls are (not )?limited; Landlock's version: \d+$",
+                     said, re.M)
+
+
 def faulty(keys_file, *args, fault="", **how):
     return subprocess.run([ROOT / "build/tests/faults", "-k", keys_file, *args],
                           env=clean_environment({"FAULT": fault}), text=True,

@@ -658,6 +658,31 @@ def test_live_line_only_beside_a_file(tstream, tmp_path, to_file):
                          r"0:00:03, 1 gap of [0-9.]+ s", drawn[-1]), drawn
 
 
+def test_an_open_gap_has_its_reason_once_connected_too(tstream):
+    """A stream is there again, but not yet a byte of it."""
+    again = threading.Event()
+
+    def handle(c):
+        c.request()
+        c.send(HEAD + (b"" if again.is_set() else line() + b"0\r\n\r\n"))
+        if again.is_set():
+            c.wait_closed()
+        again.set()
+
+    with Server(handle) as server:
+        p = tstream.start("-u", server.url())
+        streams = 0
+        while streams < 2:
+            streams += b" connected to " in p.stderr.readline()
+        p.send_signal(signal.SIGUSR1)
+        while b" stats " not in (said := p.stderr.readline()):
+            pass
+        p.kill()
+        p.communicate()
+    assert b" connected=1 " in said and b" gaps=1 " in said
+    assert b" (the server ended the stream; " in said
+
+
 # How an end is read ---------------------------------------------------------------
 
 CODE_7 = b'{"disconnect":{"code":7}}'

@@ -406,10 +406,26 @@ def test_E9_reader_goes_away(tstream, tmp_path, notices):
     unread = re.search(r"lost, and (\d+) bytes of others unread", run.err)
     assert int(unread[1]) >= len(messages[0])
     # a line of which a part is out is lost too
+    assert lost > 0
     if notices != "fifo":
         assert held // (size + 10) <= lost <= held // (len(messages[0]) + 1) + 1
     assert run.err.index("gone away") < run.err.rindex(" stats ")
     assert json.loads((tmp_path / "report").read_text())["tweets"] == 3000
+
+
+def test_E9_a_second_signal_names_the_output_that_is_stuck(tstream, tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with Server(scripted(stream([b'{"delete":"%s"}' % (b"y" * 1000)] * 3000))) as server:
+        run = Run(tstream, server.url(), "-o", "tweets", "-n", path,
+                  stdout=subprocess.DEVNULL, cwd=tmp_path)
+        run.held()
+        run.p.send_signal(signal.SIGTERM)
+        wait_until(lambda: pending(run.p.pid) == 0)
+        assert run.ends(signal.SIGTERM) == -signal.SIGTERM
+    os.close(fifo)
+    assert re.search(f"{path}: a second signal; [1-9]\\d* messages are lost", run.err)
 
 
 def test_E9_reader_goes_away_at_q(tstream):
